@@ -82,6 +82,24 @@ impl Frontier {
     pub fn root(&self) -> Hash {
         fold(&self.nodes)
     }
+
+    /// The same nodes seen from `levels` below: each leaf of this tree becomes a
+    /// perfect node of 2^`levels` leaves. `None` when the size would overflow.
+    #[must_use]
+    pub fn scaled(&self, levels: u8) -> Option<Self> {
+        let factor = 1u64.checked_shl(levels.into())?;
+        Some(Self { size: self.size.checked_mul(factor)?, nodes: self.nodes.clone() })
+    }
+
+    /// The frontier of this tree followed by the leaves of `right`, when those are
+    /// aligned: this size is a multiple of a power of two larger than theirs.
+    /// Lets parts of a tree be hashed apart and put together.
+    #[must_use]
+    pub fn join(&self, right: &Self) -> Option<Self> {
+        let aligned = self.size == 0 || right.size.checked_shr(self.size.trailing_zeros()) == Some(0);
+        let size = self.size.checked_add(right.size).filter(|_| aligned)?;
+        Some(Self { size, nodes: self.nodes.iter().chain(&right.nodes).copied().collect() })
+    }
 }
 
 /// Hash over perfect nodes from left (largest) to right.

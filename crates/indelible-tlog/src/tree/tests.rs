@@ -56,6 +56,23 @@ fn frontier_agrees_with_the_definition() {
     }
 }
 
+#[test]
+fn aligned_parts_join() {
+    let naive = Naive::single_bytes(40);
+    let grow = |range: std::ops::Range<usize>| {
+        let mut frontier = Frontier::new();
+        naive.leaves[range].iter().for_each(|leaf| frontier.push(*leaf, |_, _, _| {}));
+        frontier
+    };
+    for right in 0..16 {
+        let joined = grow(0..16).join(&grow(16..16 + right)).unwrap();
+        assert_eq!((joined.size(), joined.root()), (16 + right as u64, naive.hash(0, 16 + right)));
+        assert_eq!(grow(0..0).join(&grow(0..right)), Some(grow(0..right)));
+    }
+    assert_eq!(grow(0..12).join(&grow(12..16)), None);
+    assert_eq!(grow(0..12).join(&grow(12..15)).map(|f| f.root()), Some(naive.hash(0, 15)));
+}
+
 /// Subtrees `[start, end)` in the order of the draft's vectors.
 fn subtrees(max: u64) -> impl Iterator<Item = (u64, u64)> {
     (0..=max)

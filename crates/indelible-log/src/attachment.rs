@@ -1,0 +1,46 @@
+//! Attachments: data too long for a record, kept beside the log under its SHA-256.
+//! A record that names one is committed only after the attachment is durable.
+
+use crate::error::{LogError, Result, damaged};
+use indelible_event::Attachment;
+use indelible_store::{Store, StoreError};
+use sha2::{Digest, Sha256};
+
+/// Path of an attachment in its log's store.
+pub(crate) fn path(attachment: &Attachment) -> String {
+    let hex = attachment.hex();
+    format!("attachments/{}/{hex}", hex.get(..2).unwrap_or_default())
+}
+
+/// Stores `data` and returns what a record says of it.
+pub(crate) fn put(store: &dyn Store, data: &[u8]) -> Result<Attachment> {
+    let attachment = Attachment { sha256: Sha256::digest(data).into(), size: data.len() as u64 };
+    match store.create(&path(&attachment), data) {
+        Ok(()) => Ok(attachment),
+        // The same data was attached before; that it is still whole is checked, so
+        // that a receipt never vouches for a blob that is not there.
+        Err(StoreError::AlreadyExists { .. }) => get(store, &attachment).map(|_| attachment),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Reads an attachment and checks it against its hash.
+pub(crate) fn get(store: &dyn Store, attachment: &Attachment) -> Result<Vec<u8>> {
+    let path = path(attachment);
+    let data = store.read(&path).map_err(|error| match error {
+        StoreError::NotFound { .. } => LogError::NoRecord(format!("attachment {}", attachment.hex())),
+        other => other.into(),
+    })?;
+    let digest: [u8; 32] = Sha256::digest(&data).into();
+    if digest == attachment.sha256 && data.len() as u64 == attachment.size {
+        Ok(data)
+    } else {
+        Err(damaged(&path, 0, "attachment does not match its hash"))
+    }
+}
+
+/// Whether `path` is where an attachment of this data would be.
+pub(crate) fn is_named(path: &str, data: &[u8]) -> bool {
+    let attachment = Attachment { sha256: Sha256::digest(data).into(), size: data.len() as u64 };
+    self::path(&attachment) == path
+}

@@ -1,0 +1,103 @@
+//! What can go wrong with a log, sorted by what the caller does about it.
+
+use indelible_store::StoreError;
+use indelible_tlog::{CheckpointError, Hash, KeyError};
+use std::sync::Arc;
+
+/// Why a log could not be opened or read.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// There is no log there.
+    #[error("there is no log in {0}")]
+    NoLog(String),
+    /// Stored bytes are not what was written. The log refuses to open: restore the
+    /// file from a copy and run `verify`.
+    #[error("{path} is damaged at offset {offset}: {problem}")]
+    Damaged {
+        /// File.
+        path: String,
+        /// Byte offset in it.
+        offset: u64,
+        /// What does not fit.
+        problem: String,
+    },
+    /// The directory holds less than a checkpoint that is known to have been
+    /// signed: an older copy was restored, or records were cut off.
+    #[error("the log has {size} records, but a signed checkpoint of {known} records is known ({origin})")]
+    RolledBack {
+        /// Records here.
+        size: u64,
+        /// Records the known checkpoint vouches for.
+        known: u64,
+        /// Where that checkpoint was found.
+        origin: String,
+    },
+    /// A known checkpoint has another root for its size: this is another history.
+    #[error("the log has root {found} at size {size}, but a signed checkpoint says {known}: the history was rewritten")]
+    Forked {
+        /// Size of the known checkpoint.
+        size: u64,
+        /// Root here.
+        found: Hash,
+        /// Root in the known checkpoint.
+        known: Hash,
+    },
+    /// A stored or given checkpoint does not hold.
+    #[error("checkpoint in {path} does not hold")]
+    Checkpoint {
+        /// Where it was found.
+        path: String,
+        /// Why.
+        source: CheckpointError,
+    },
+    /// The signing key is not usable.
+    #[error("signing key {path} is not usable")]
+    Key {
+        /// Where it was found.
+        path: String,
+        /// Why.
+        source: KeyError,
+    },
+    /// The name or setting is not allowed.
+    #[error("{0}")]
+    Invalid(String),
+    /// No record with this index or id.
+    #[error("no record {0}")]
+    NoRecord(String),
+    /// Storage failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Shorthand for results of this crate.
+pub type Result<T> = std::result::Result<T, LogError>;
+
+/// Why an append was not acknowledged.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AppendError {
+    /// An id in the batch is taken by other bytes; nothing of the batch was written.
+    #[error("event {position}: id {id:?} was already used at index {index} for other data")]
+    Conflict {
+        /// Position in the batch, from 0.
+        position: usize,
+        /// The id.
+        id: String,
+        /// Index of the record that has it.
+        index: u64,
+    },
+    /// There is no room; nothing was written, and appends work again once there is.
+    #[error("no space left on the storage of the log")]
+    Full(#[source] Arc<StoreError>),
+    /// The log stopped after a storage error. What was in flight may or may not have
+    /// been written; restart, and append the same ids again to find out.
+    #[error("the log has stopped accepting: {0}")]
+    Stopped(Arc<str>),
+    /// The log is shutting down; nothing was written.
+    #[error("the log is closed")]
+    Closed,
+}
+
+/// A problem with stored bytes.
+pub(crate) fn damaged(path: &str, offset: u64, problem: impl Into<String>) -> LogError {
+    LogError::Damaged { path: path.to_owned(), offset, problem: problem.into() }
+}

@@ -1,0 +1,482 @@
+//! Which record has an id: runs of sorted hashes over the sealed segments, merged
+//! sixteen to one, so that a lookup touches O(log n) of them. Derived from the
+//! segments, may be deleted at any time. docs/formats.md §5.
+//!
+//! A run answers with *candidates*; whether a candidate has the id is decided by
+//! reading the record.
+
+use crate::{bytes::Fields, error::{Result, damaged}, segment::SEGMENT_RECORDS};
+use indelible_store::{Blob, Store, StoreError};
+use sha2::{Digest, Sha256};
+use std::{collections::HashMap, io::Write as _, sync::Arc};
+
+const MAGIC: [u8; 8] = *b"INDIDS1\n";
+const HEADER_LEN: usize = 44;
+const TRAILER_LEN: usize = 8;
+/// Low bits of an entry: offset of the record from the run's first.
+const OFFSET_BITS: u32 = 28;
+/// Runs merged into one; a run has 1, 16, 256 or 4,096 segments.
+const FAN_IN: u64 = 16;
+const MAX_SEGMENTS: u64 = 4096;
+/// Filter bits per entry; about one false candidate in a thousand lookups.
+const FILTER_BITS: u64 = 14;
+const FILTER_PROBES: u32 = 6;
+/// Entries read at a time when searching a run on disk.
+const PAGE: u64 = 512;
+
+/// Hash of an id: the first eight bytes of its SHA-256. Not secret; someone who
+/// makes ids collide makes lookups slower, never wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct IdHash(u64);
+
+impl IdHash {
+    pub(crate) fn of(id: &str) -> Self {
+        let digest: [u8; 32] = Sha256::digest(id).into();
+        let mut first = [0; 8];
+        first.copy_from_slice(&digest[..8]);
+        Self(u64::from_be_bytes(first))
+    }
+
+    /// The 36 bits that runs keep.
+    const fn short(self) -> u64 {
+        self.0 >> OFFSET_BITS
+    }
+}
+
+/// Ids of records that no run covers yet, by the segment they will be in.
+#[derive(Debug, Default)]
+pub(crate) struct HotIds {
+    segments: std::collections::BTreeMap<u64, HashMap<IdHash, Indexes>>,
+}
+
+/// Almost always one index; more only for colliding hashes.
+type Indexes = Vec<u64>;
+
+impl HotIds {
+    pub(crate) fn insert(&mut self, hash: IdHash, index: u64) {
+        self.segments.entry(index / SEGMENT_RECORDS).or_default().entry(hash).or_default().push(index);
+    }
+
+    /// Takes back the insert of `index`, the latest for `hash`.
+    pub(crate) fn remove(&mut self, hash: IdHash, index: u64) {
+        if let Some(ids) = self.segments.get_mut(&(index / SEGMENT_RECORDS))
+            && let Some(indexes) = ids.get_mut(&hash)
+        {
+            indexes.retain(|known| *known != index);
+            if indexes.is_empty() {
+                ids.remove(&hash);
+            }
+        }
+    }
+
+    pub(crate) fn candidates(&self, hash: IdHash) -> Vec<u64> {
+        self.segments.values().filter_map(|ids| ids.get(&hash)).flatten().copied().collect()
+    }
+
+    /// Forgets the segments below `segment`, which runs now cover.
+    pub(crate) fn forget_below(&mut self, segment: u64) {
+        self.segments = self.segments.split_off(&segment);
+    }
+}
+
+/// A sorted run over consecutive segments.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) first_segment: u64,
+    pub(crate) segments: u64,
+    path: String,
+    entries: u64,
+    entries_crc: u32,
+    filter: Vec<u64>,
+    blob: Arc<dyn Blob>,
+}
+
+/// All runs, oldest first; together they cover the first segments without a hole.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Runs {
+    runs: Vec<Arc<Run>>,
+}
+
+fn path(first_segment: u64, segments: u64) -> String {
+    format!("ids/{first_segment:010}-{segments:04}.ids")
+}
+
+fn coverage(path: &str) -> Option<(u64, u64)> {
+    let (first, segments) = path.strip_prefix("ids/")?.strip_suffix(".ids")?.split_once('-')?;
+    let (first, segments) = (first.parse().ok()?, segments.parse().ok()?);
+    (self::path(first, segments) == path).then_some((first, segments))
+}
+
+impl Runs {
+    /// Opens the runs there are. Runs that leave a hole, or are damaged, are
+    /// dropped: the caller rebuilds from [`Runs::covered`] on.
+    pub(crate) fn open(store: &dyn Store, sealed: u64) -> Result<Self> {
+        let mut found: Vec<(u64, u64)> = store.list("ids")?.iter().filter_map(|path| coverage(path)).collect();
+        // Of two runs with the same start the longer is the merge of the other.
+        found.sort_by_key(|(first, segments)| (*first, std::cmp::Reverse(*segments)));
+        let mut runs = Self::default();
+        for (first, segments) in found {
+            let fits = first == runs.covered() && first + segments <= sealed;
+            let run = if fits { Run::open(store, first, segments).ok() } else { None };
+            match run {
+                Some(run) => runs.runs.push(Arc::new(run)),
+                // Superseded by a merge, or of no use: derived data may go.
+                None => store.delete(&path(first, segments))?,
+            }
+        }
+        Ok(runs)
+    }
+
+    /// Number of segments covered.
+    pub(crate) fn covered(&self) -> u64 {
+        self.runs.last().map_or(0, |run| run.first_segment + run.segments)
+    }
+
+    /// Indexes of records that may have the id, newest runs first.
+    pub(crate) fn candidates(&self, hash: IdHash) -> Result<Vec<u64>> {
+        let mut found = Vec::new();
+        for run in self.runs.iter().rev() {
+            run.search(hash, &mut found)?;
+        }
+        Ok(found)
+    }
+
+    /// Adds the run of one segment, given the id hashes of its records in order
+    /// (`None` for a record without id), and merges where sixteen stand in a row.
+    /// Returns the new set and the paths it supersedes.
+    pub(crate) fn with_segment(
+        &self,
+        store: &dyn Store,
+        segment: u64,
+        ids: impl Iterator<Item = Option<IdHash>>,
+    ) -> Result<(Self, Vec<String>)> {
+        let mut entries: Vec<u64> = ids
+            .enumerate()
+            .filter_map(|(offset, id)| id.map(|id| id.short() << OFFSET_BITS | offset as u64))
+            .collect();
+        entries.sort_unstable();
+        let mut runs = self.runs.clone();
+        let count = entries.len() as u64;
+        runs.push(Arc::new(Run::write(store, segment, 1, count, entries.into_iter().map(Ok))?));
+        let mut superseded = Vec::new();
+        while let Some(row) = mergeable(&runs) {
+            let parts = runs.split_off(runs.len() - row);
+            let merged = Run::merge(store, &parts)?;
+            superseded.extend(parts.iter().map(|run| run.path.clone()));
+            runs.push(Arc::new(merged));
+        }
+        Ok((Self { runs }, superseded))
+    }
+
+    /// Checks every byte of every run.
+    pub(crate) fn verify_all(store: &dyn Store) -> Result<u64> {
+        let mut bytes = 0;
+        for path in store.list("ids")? {
+            let (first, segments) = coverage(&path).ok_or_else(|| damaged(&path, 0, "not the name of an id run"))?;
+            let run = match Run::open(store, first, segments) {
+                // Merged away by a running server since it was listed.
+                Err(crate::LogError::Store(StoreError::NotFound { .. })) => continue,
+                other => other?,
+            };
+            run.verify()?;
+            bytes += run.blob.size();
+        }
+        Ok(bytes)
+    }
+}
+
+/// How many runs at the end are due to be merged, if any.
+fn mergeable(runs: &[Arc<Run>]) -> Option<usize> {
+    let row = FAN_IN as usize;
+    let last = runs.last()?;
+    let tail = runs.get(runs.len().checked_sub(row)?..)?;
+    let first = tail.first()?.first_segment;
+    let due = last.segments < MAX_SEGMENTS
+        && first % (last.segments * FAN_IN) == 0
+        && tail.iter().all(|run| run.segments == last.segments);
+    due.then_some(row)
+}
+
+impl Run {
+    fn open(store: &dyn Store, first_segment: u64, segments: u64) -> Result<Self> {
+        let path = path(first_segment, segments);
+        let blob = store.open(&path)?;
+        let header = blob.read_vec(0, HEADER_LEN.min(blob.size() as usize))?;
+        let (entries, words) = decode_header(&header, first_segment, segments)
+            .filter(|(entries, words)| {
+                let len = entries.checked_add(*words).and_then(|n| n.checked_mul(8));
+                len == blob.size().checked_sub((HEADER_LEN + TRAILER_LEN) as u64) && *words > 0
+            })
+            .ok_or_else(|| damaged(&path, 0, "malformed id run"))?;
+        let filter_at = HEADER_LEN as u64 + 8 * entries;
+        let bytes = blob.read_vec(filter_at, 8 * words as usize)?;
+        let trailer = blob.read_vec(filter_at + 8 * words, TRAILER_LEN)?;
+        let mut fields = Fields::new(&trailer);
+        let (entries_crc, filter_crc) = (fields.u32(), fields.u32());
+        if Some(crc32c::crc32c(&bytes)) != filter_crc {
+            return Err(damaged(&path, filter_at, "id filter does not match its checksum"));
+        }
+        let filter = bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
+        let entries_crc = entries_crc.unwrap_or_default();
+        Ok(Self { first_segment, segments, path, entries, entries_crc, filter, blob })
+    }
+
+    /// Writes a run of `count` entries, which come in ascending order.
+    fn write(
+        store: &dyn Store,
+        first_segment: u64,
+        segments: u64,
+        count: u64,
+        entries: impl Iterator<Item = Result<u64>>,
+    ) -> Result<Self> {
+        let path = path(first_segment, segments);
+        let io = |e| StoreError::io("write", &path, e);
+        let words = (count * FILTER_BITS).div_ceil(64).max(1);
+        let mut filter = vec![0u64; words as usize];
+        let mut header = MAGIC.to_vec();
+        for field in [first_segment, segments, count, words] {
+            header.extend_from_slice(&field.to_le_bytes());
+        }
+        header.extend_from_slice(&crc32c::crc32c(&header).to_le_bytes());
+        let mut writer = store.writer(&path)?;
+        writer.write_all(&header).map_err(io)?;
+        let mut buffer = Vec::new();
+        let mut entries_crc = 0;
+        for entry in entries {
+            let entry = entry?;
+            filter_insert(&mut filter, entry >> OFFSET_BITS);
+            buffer.extend_from_slice(&entry.to_le_bytes());
+            if buffer.len() >= 1 << 20 {
+                entries_crc = crc32c::crc32c_append(entries_crc, &buffer);
+                writer.write_all(&buffer).map_err(io)?;
+                buffer.clear();
+            }
+        }
+        entries_crc = crc32c::crc32c_append(entries_crc, &buffer);
+        let filter_bytes: Vec<u8> = filter.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let mut trailer = entries_crc.to_le_bytes().to_vec();
+        trailer.extend_from_slice(&crc32c::crc32c(&filter_bytes).to_le_bytes());
+        for part in [&buffer, &filter_bytes, &trailer] {
+            writer.write_all(part).map_err(io)?;
+        }
+        writer.finish()?;
+        let blob = store.open(&path)?;
+        Ok(Self { first_segment, segments, path, entries: count, entries_crc, filter, blob })
+    }
+
+    /// One run over the same segments as `parts`.
+    fn merge(store: &dyn Store, parts: &[Arc<Self>]) -> Result<Self> {
+        let first_segment = parts.first().map_or(0, |run| run.first_segment);
+        let segments = parts.iter().map(|run| run.segments).sum();
+        let count = parts.iter().map(|run| run.entries).sum();
+        let mut cursors: Vec<Cursor<'_>> = parts
+            .iter()
+            .map(|run| Cursor::new(run, (run.first_segment - first_segment) * SEGMENT_RECORDS))
+            .collect();
+        // Sixteen cursors: a scan for the least is as fast as a heap, and plainer.
+        let merged = std::iter::from_fn(|| {
+            let mut least: Option<(u64, usize)> = None;
+            for (n, cursor) in cursors.iter_mut().enumerate() {
+                match cursor.peek() {
+                    Ok(Some(entry)) if least.is_none_or(|(known, _)| entry < known) => least = Some((entry, n)),
+                    Ok(_) => {}
+                    Err(error) => return Some(Err(error)),
+                }
+            }
+            let (entry, n) = least?;
+            cursors.get_mut(n)?.advance();
+            Some(Ok(entry))
+        });
+        Self::write(store, first_segment, segments, count, merged)
+    }
+
+    fn first_index(&self) -> u64 {
+        self.first_segment * SEGMENT_RECORDS
+    }
+
+    fn search(&self, hash: IdHash, found: &mut Vec<u64>) -> Result<()> {
+        let short = hash.short();
+        if !filter_contains(&self.filter, short) {
+            return Ok(());
+        }
+        // Hashes are uniform: the place of one is near its share of the entries.
+        let guess = (u128::from(short) * u128::from(self.entries) >> (64 - OFFSET_BITS)) as u64;
+        let mut page = guess / PAGE;
+        let mut entries = self.page(page)?;
+        while page > 0 && entries.first().is_none_or(|entry| entry >> OFFSET_BITS >= short) {
+            page -= 1;
+            entries = self.page(page)?;
+        }
+        loop {
+            let matching = entries.iter().filter(|entry| *entry >> OFFSET_BITS == short);
+            found.extend(matching.map(|entry| self.first_index() + (entry & ((1 << OFFSET_BITS) - 1))));
+            if entries.last().is_none_or(|entry| entry >> OFFSET_BITS > short) {
+                return Ok(());
+            }
+            page += 1;
+            entries = self.page(page)?;
+        }
+    }
+
+    /// Entries `[page · 512, …)`; empty past the end.
+    fn page(&self, page: u64) -> Result<Vec<u64>> {
+        let first = (page * PAGE).min(self.entries);
+        let count = PAGE.min(self.entries - first);
+        let bytes = self.blob.read_vec(HEADER_LEN as u64 + 8 * first, 8 * count as usize)?;
+        Ok(bytes.as_chunks().0.iter().map(|entry| u64::from_le_bytes(*entry)).collect())
+    }
+
+    /// Reads every entry; the filter was checked when the run was opened.
+    fn verify(&self) -> Result<()> {
+        let mut crc = 0;
+        for page in 0..self.entries.div_ceil(PAGE) {
+            let bytes: Vec<u8> = self.page(page)?.iter().flat_map(|entry| entry.to_le_bytes()).collect();
+            crc = crc32c::crc32c_append(crc, &bytes);
+        }
+        if crc == self.entries_crc {
+            Ok(())
+        } else {
+            Err(damaged(&self.path, HEADER_LEN as u64, "entries do not match their checksum"))
+        }
+    }
+}
+
+/// Reads a run in order, moving offsets by `shift`.
+struct Cursor<'a> {
+    run: &'a Run,
+    shift: u64,
+    page: u64,
+    entries: std::vec::IntoIter<u64>,
+    next: Option<u64>,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(run: &'a Run, shift: u64) -> Self {
+        Self { run, shift, page: 0, entries: Vec::new().into_iter(), next: None }
+    }
+
+    fn peek(&mut self) -> Result<Option<u64>> {
+        if self.next.is_none() {
+            if self.entries.len() == 0 {
+                self.entries = self.run.page(self.page)?.into_iter();
+                self.page += 1;
+            }
+            self.next = self.entries.next();
+        }
+        Ok(self.next.map(|entry| entry + self.shift))
+    }
+
+    const fn advance(&mut self) {
+        self.next = None;
+    }
+}
+
+fn decode_header(bytes: &[u8], first_segment: u64, segments: u64) -> Option<(u64, u64)> {
+    let mut fields = Fields::new(bytes);
+    let magic: [u8; 8] = fields.array()?;
+    let found = (fields.u64()?, fields.u64()?);
+    let (entries, words) = (fields.u64()?, fields.u64()?);
+    let crc = fields.u32()?;
+    let whole = magic == MAGIC
+        && found == (first_segment, segments)
+        && crc == crc32c::crc32c(bytes.get(..HEADER_LEN - 4)?);
+    whole.then_some((entries, words))
+}
+
+/// Bits of a Bloom filter for one hash: double hashing over the whole filter.
+fn filter_bits(words: usize, short: u64) -> impl Iterator<Item = (usize, u64)> {
+    let bits = words as u128 * 64;
+    let mixed = (short ^ short >> 17).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let step = (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) | 1;
+    (0..FILTER_PROBES).map(move |probe| {
+        let at = mixed.wrapping_add(step.wrapping_mul(probe.into()));
+        let bit = (u128::from(at) * bits >> 64) as usize;
+        (bit / 64, 1 << (bit % 64))
+    })
+}
+
+fn filter_insert(filter: &mut [u64], short: u64) {
+    for (word, bit) in filter_bits(filter.len(), short) {
+        if let Some(word) = filter.get_mut(word) {
+            *word |= bit;
+        }
+    }
+}
+
+fn filter_contains(filter: &[u64], short: u64) -> bool {
+    filter_bits(filter.len(), short).all(|(word, bit)| filter.get(word).is_some_and(|word| word & bit != 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use indelible_store::MemoryStore;
+
+    fn id(index: u64) -> IdHash {
+        IdHash::of(&format!("event-{index}"))
+    }
+
+    /// Adds segments in which every third record has an id.
+    fn grow(store: &dyn Store, segments: u64) -> Runs {
+        let mut runs = Runs::default();
+        for segment in 0..segments {
+            let ids = (0..300u64).map(|n| (n % 3 == 0).then(|| id(segment * SEGMENT_RECORDS + n)));
+            let (next, superseded) = runs.with_segment(store, segment, ids).unwrap();
+            superseded.iter().for_each(|path| store.delete(path).unwrap());
+            runs = next;
+        }
+        runs
+    }
+
+    #[test]
+    fn every_id_is_found_and_few_others_across_merges() {
+        let store = MemoryStore::default();
+        let runs = grow(&store, 35);
+        assert_eq!(runs.covered(), 35);
+        assert_eq!(runs.runs.iter().map(|run| run.segments).collect::<Vec<_>>(), [16, 16, 1, 1, 1]);
+        for segment in 0..35 {
+            for n in 0..300 {
+                let index = segment * SEGMENT_RECORDS + n;
+                let found = runs.candidates(id(index)).unwrap();
+                assert_eq!(found.contains(&index), n % 3 == 0, "{index}");
+            }
+        }
+        let strangers = (0..10_000u64).filter(|n| !runs.candidates(id(u64::MAX - n)).unwrap().is_empty());
+        assert!(strangers.count() < 10);
+        assert!(Runs::verify_all(&store).unwrap() > 0);
+        let again = Runs::open(&store, 35).unwrap();
+        assert!(again.candidates(id(3)).unwrap().contains(&3));
+    }
+
+    #[test]
+    fn damaged_or_superseded_runs_are_dropped_and_any_flip_is_found() {
+        let store = MemoryStore::default();
+        let path = path(0, 1);
+        drop(grow(&store, 2));
+        let bytes = store.read(&path).unwrap();
+        for position in 0..bytes.len() {
+            let mut altered = bytes.clone();
+            altered[position] ^= 0x10;
+            store.delete(&path).unwrap();
+            store.create(&path, &altered).unwrap();
+            assert!(Runs::verify_all(&store).is_err(), "{position}");
+        }
+        store.delete(&path).unwrap();
+        store.create(&path, &bytes[1..]).unwrap();
+        // Without the first run nothing is covered, and what follows is dropped too.
+        assert_eq!(Runs::open(&store, 2).unwrap().covered(), 0);
+        assert!(store.list("ids").unwrap().is_empty());
+    }
+
+    #[test]
+    fn hot_ids_are_taken_back_and_forgotten() {
+        let mut hot = HotIds::default();
+        hot.insert(id(1), 1);
+        hot.insert(id(1), 70_000);
+        assert_eq!(hot.candidates(id(1)), [1, 70_000]);
+        hot.remove(id(1), 70_000);
+        assert_eq!(hot.candidates(id(1)), [1]);
+        hot.forget_below(1);
+        assert_eq!(hot.candidates(id(1)), Vec::<u64>::new());
+    }
+}

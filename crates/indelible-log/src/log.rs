@@ -1,0 +1,653 @@
+//! The public face of a log: its threads, appending, reading, proving.
+
+use crate::{
+    AppendError, Batch, BatchError, Committed, Head, Kind, LogError, Manifest, Options, Placed,
+    attachment,
+    commit::{Reply, Request, Writer, chain},
+    data_dir,
+    error::Result,
+    ids::IdHash,
+    journal::Journals,
+    open,
+    seal::seal_next,
+    segment::{self, BUNDLE_RECORDS, SEGMENT_RECORDS},
+    shared::Shared,
+};
+use indelible_event::{
+    Attachment, Envelope, EventError, Format, Payload, RecordHeader, Timestamp, format_named, record_id,
+};
+use indelible_store::{LockGuard, Store};
+use indelible_tlog::{
+    Checkpoint, Hash, NodeReader as _, OfflineProof, SigningKey, TilePath, VerifyingKey, consistency_proof, inclusion_proof,
+    leaf_hash, root,
+};
+use parking_lot::Mutex;
+use std::{
+    ops::Range,
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+use tokio::sync::{mpsc, oneshot, watch};
+use uuid::Uuid;
+
+/// Most bytes of one event; more than a record holds goes to an attachment.
+const MAX_EVENT_BYTES: usize = 16 << 20;
+
+/// An open log: the one writer of its store, and any number of readers.
+/// Cheap to share behind an [`Arc`]; closed by [`Log::close`] or when dropped.
+#[derive(Debug)]
+pub struct Log {
+    manifest: Manifest,
+    key: Arc<SigningKey>,
+    options: Options,
+    shared: Arc<Shared>,
+    requests: Mutex<Option<mpsc::Sender<Request>>>,
+    heads: watch::Receiver<Arc<Head>>,
+    stopped: Arc<Mutex<Option<Arc<str>>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What one appended event gets.
+#[derive(Debug, Clone)]
+pub struct Receipt {
+    /// Index of the record.
+    pub index: u64,
+    /// Id of the event.
+    pub id: String,
+    /// Leaf hash of the record.
+    pub leaf_hash: Hash,
+    /// Whether the record is new, or the same event was there already.
+    pub created: bool,
+    /// A checkpoint that covers it.
+    pub head: Arc<Head>,
+}
+
+/// Why an event could not join a batch.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// It is not an event of its format.
+    #[error(transparent)]
+    Event(#[from] EventError),
+    /// It is over the limit for one event.
+    #[error("event of {0} bytes is over the limit of 16777216")]
+    TooLarge(usize),
+    /// The batch is full.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// The log takes raw entries only.
+    #[error("the log was created raw and takes entries, not events")]
+    Raw,
+    /// An attachment could not be stored, or the log not be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The append was not acknowledged.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+/// Figures of a log, for operators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stats {
+    /// Records.
+    pub size: u64,
+    /// Sealed segments.
+    pub segments: u64,
+    /// Bytes of sealed records before compression.
+    pub sealed_record_bytes: u64,
+}
+
+/// The commit and seal procedures without threads: one step at a time, for
+/// simulation and tests.
+pub struct Stepper {
+    writer: Writer,
+    _lock: LockGuard,
+}
+
+impl std::fmt::Debug for Stepper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stepper").field("head", &self.writer.shared.head()).finish_non_exhaustive()
+    }
+}
+
+impl Stepper {
+    /// Creates a log in `store`, its key made from `seed`.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn create(store: &dyn Store, origin: &str, kind: Kind, options: &Options, seed: &[u8; 32]) -> Result<()> {
+        let _lock = store.lock()?;
+        data_dir::create_in(store, origin, kind, options, seed)
+    }
+
+    /// Opens the log in `store`.
+    ///
+    /// # Errors
+    /// [`LogError`] tells why it does not open.
+    pub fn open(store: Arc<dyn Store>, options: &Options) -> Result<Self> {
+        let opened = open::open(store, options)?;
+        Ok(Self { writer: opened.writer, _lock: opened.lock })
+    }
+
+    /// Commits the batches together and returns one answer each.
+    ///
+    /// # Errors
+    /// One [`AppendError`] per batch that was not acknowledged.
+    pub fn commit(&mut self, batches: Vec<Batch>) -> Vec<std::result::Result<Committed, AppendError>> {
+        let answers: Arc<Mutex<Vec<_>>> = Arc::default();
+        let requests = batches
+            .into_iter()
+            .map(|batch| {
+                let answers = Arc::clone(&answers);
+                let reply: Reply = Box::new(move |answer| answers.lock().push(answer));
+                Request { batch, reply }
+            })
+            .collect();
+        self.writer.commit(requests);
+        std::mem::take(&mut *answers.lock())
+    }
+
+    /// Seals the next segment if it is full.
+    ///
+    /// # Errors
+    /// What the store says; the journals still hold the records.
+    pub fn seal(&mut self) -> Result<bool> {
+        seal_next(&self.writer.shared)
+    }
+
+    /// The latest committed checkpoint.
+    #[must_use]
+    pub fn head(&self) -> Arc<Head> {
+        self.writer.shared.head()
+    }
+
+    /// The bytes of a record.
+    ///
+    /// # Errors
+    /// [`LogError::NoRecord`] past the head.
+    pub fn record(&self, index: u64) -> Result<Vec<u8>> {
+        self.writer.shared.record(index)
+    }
+}
+
+impl Log {
+    /// Opens the log in `store` and takes its writer's lock.
+    ///
+    /// # Errors
+    /// [`LogError`] tells why it does not open; nothing was changed then, except that
+    /// an incomplete last frame may have been cut.
+    pub fn open(store: Arc<dyn Store>, options: &Options) -> Result<Self> {
+        let opened = open::open(store, options)?;
+        let shared = Arc::clone(&opened.writer.shared);
+        let key = Arc::clone(&opened.writer.key);
+        let journals = Arc::clone(&opened.writer.journals);
+        let (requests, queue) = mpsc::channel(options.queue_len);
+        let (head_sender, heads) = watch::channel(shared.head());
+        let stopped: Arc<Mutex<Option<Arc<str>>>> = Arc::default();
+        let (wake_sealer, sealer_wakes) = std::sync::mpsc::sync_channel(1);
+        let (wake_preparer, preparer_wakes) = std::sync::mpsc::sync_channel(1);
+        let sealed = Arc::new((Mutex::new(()), parking_lot::Condvar::new()));
+        let sequencer = Sequencer {
+            writer: opened.writer,
+            queue,
+            heads: head_sender,
+            stopped: Arc::clone(&stopped),
+            wake_sealer,
+            wake_preparer,
+            sealed: Arc::clone(&sealed),
+            options: options.clone(),
+            _lock: opened.lock,
+        };
+        let origin = opened.manifest.origin.clone();
+        let sealer_shared = Arc::clone(&shared);
+        let threads = vec![
+            spawn("sequencer", move || sequencer.run()),
+            spawn("sealer", move || run_sealer(&sealer_shared, &sealer_wakes, &sealed, &origin)),
+            spawn("preparer", move || run_preparer(&journals, &preparer_wakes)),
+        ];
+        Ok(Self {
+            manifest: opened.manifest,
+            key,
+            options: options.clone(),
+            shared,
+            requests: Mutex::new(Some(requests)),
+            heads,
+            stopped,
+            threads: Mutex::new(threads),
+        })
+    }
+
+    /// What the log is.
+    #[must_use]
+    pub const fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The key that checks its checkpoints.
+    #[must_use]
+    pub fn verifying_key(&self) -> &VerifyingKey {
+        self.key.verifying_key()
+    }
+
+    /// The latest committed checkpoint.
+    #[must_use]
+    pub fn head(&self) -> Arc<Head> {
+        self.shared.head()
+    }
+
+    /// Follows the head: changes whenever a commit is durable.
+    #[must_use]
+    pub fn follow(&self) -> watch::Receiver<Arc<Head>> {
+        self.heads.clone()
+    }
+
+    /// Why the log accepts nothing more, if that is so.
+    #[must_use]
+    pub fn stopped(&self) -> Option<Arc<str>> {
+        self.stopped.lock().clone()
+    }
+
+    /// Figures for operators.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let state = self.shared.state.read();
+        Stats {
+            size: state.head.size,
+            segments: state.sealed_segments(),
+            sealed_record_bytes: state.sealed_record_bytes(),
+        }
+    }
+
+    /// The header for records received now.
+    #[must_use]
+    pub fn header(&self, recorded_by: &str, format: &str) -> (Timestamp, RecordHeader) {
+        let now = Timestamp::from_micros(self.options.clock.now_us());
+        (now, RecordHeader::new(now, recorded_by, format))
+    }
+
+    /// Checks an event and adds its record to `batch`; data too long for a record is
+    /// stored as an attachment first.
+    ///
+    /// # Errors
+    /// [`StageError`]; the batch is then unchanged.
+    pub fn stage(
+        &self,
+        batch: &mut Batch,
+        header: &RecordHeader,
+        received_at: Timestamp,
+        format: &dyn Format,
+        data: &str,
+    ) -> std::result::Result<(), StageError> {
+        if self.manifest.kind == Kind::Raw {
+            return Err(StageError::Raw);
+        }
+        if data.len() > MAX_EVENT_BYTES {
+            return Err(StageError::TooLarge(data.len()));
+        }
+        let mut buffer = Uuid::encode_buffer();
+        let chosen = format.accept(data)?;
+        let id = match &chosen {
+            Some(id) => id.as_ref(),
+            None => new_id(received_at).hyphenated().encode_lower(&mut buffer),
+        };
+        match batch.push_event(header, id, chosen.is_some(), Payload::Inline(data)) {
+            Err(BatchError::Record(_)) => {
+                let attachment = attachment::put(self.shared.store.as_ref(), data.as_bytes())?;
+                batch.push_event(header, id, chosen.is_some(), Payload::Attachment(attachment))?;
+                Ok(())
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// Appends a batch and waits until it is durable. Must not be called from async
+    /// code; see [`Log::submit`].
+    ///
+    /// # Errors
+    /// [`AppendError`] tells whether the batch was refused or its fate is unknown.
+    pub fn append(&self, batch: Batch) -> std::result::Result<Committed, AppendError> {
+        let (request, answer) = self.request(batch);
+        self.sender()?.blocking_send(request).map_err(|_| AppendError::Closed)?;
+        answer.blocking_recv().unwrap_or(Err(AppendError::Closed))
+    }
+
+    /// Appends a batch from async code. Once the returned future was polled the
+    /// batch may be committed even if the future is dropped.
+    ///
+    /// # Errors
+    /// Those of [`Log::append`].
+    pub async fn submit(&self, batch: Batch) -> std::result::Result<Committed, AppendError> {
+        let (request, answer) = self.request(batch);
+        let sender = self.sender()?;
+        sender.send(request).await.map_err(|_| AppendError::Closed)?;
+        drop(sender);
+        answer.await.unwrap_or(Err(AppendError::Closed))
+    }
+
+    fn request(&self, batch: Batch) -> (Request, oneshot::Receiver<std::result::Result<Committed, AppendError>>) {
+        let (sender, receiver) = oneshot::channel();
+        let reply: Reply = Box::new(move |answer| {
+            // Nobody waits any more: the batch is as durable as if somebody did.
+            drop(sender.send(answer));
+        });
+        (Request { batch, reply }, receiver)
+    }
+
+    fn sender(&self) -> std::result::Result<mpsc::Sender<Request>, AppendError> {
+        self.requests.lock().clone().ok_or(AppendError::Closed)
+    }
+
+    /// Appends one native event and waits for its receipt: the plain way in for
+    /// programs that embed the log.
+    ///
+    /// # Errors
+    /// [`StageError`].
+    pub fn append_event(&self, recorded_by: &str, data: &str) -> std::result::Result<Receipt, StageError> {
+        let (now, header) = self.header(recorded_by, indelible_event::NATIVE);
+        let mut batch = Batch::new();
+        self.stage(&mut batch, &header, now, format_named(indelible_event::NATIVE)?, data)?;
+        let committed = self.append(batch)?;
+        let (index, leaf_hash, created) = match committed.placed.first() {
+            Some(Placed::Created(index)) => (*index, committed.batch.leaf(0).unwrap_or_default(), true),
+            Some(Placed::Duplicate { index, leaf }) => (*index, *leaf, false),
+            Some(Placed::Refused(error)) => return Err(error.clone().into()),
+            None => return Err(AppendError::Closed.into()),
+        };
+        let id = record_id(committed.batch.record(0)).unwrap_or_default().into_owned();
+        Ok(Receipt { index, id, leaf_hash, created, head: committed.head })
+    }
+
+    /// The bytes of a record, exactly as they were hashed.
+    ///
+    /// # Errors
+    /// [`LogError::NoRecord`] past the head.
+    pub fn record(&self, index: u64) -> Result<Vec<u8>> {
+        self.shared.record(index)
+    }
+
+    /// Records of a range, cut at the end of the log, after `max_bytes`, and never
+    /// across a bundle; at least one if there is one. Ask again for the rest.
+    ///
+    /// # Errors
+    /// [`LogError::NoRecord`] when `range` starts at or past the head.
+    pub fn records(&self, range: Range<u64>, max_bytes: usize) -> Result<Vec<Vec<u8>>> {
+        let size = self.head().size;
+        if range.start >= size {
+            return Err(LogError::NoRecord(range.start.to_string()));
+        }
+        let bundle_end = (range.start / BUNDLE_RECORDS + 1) * BUNDLE_RECORDS;
+        let end = range.end.min(size).min(bundle_end).max(range.start + 1);
+        let bundle = self.shared.bundle(range.start, end - range.start)?;
+        let mut bytes = 0;
+        let records = indelible_tlog::BundleEntries::new(&bundle)
+            .filter_map(std::result::Result::ok)
+            .take_while(|record| {
+                let first = bytes == 0;
+                bytes += record.len().max(1);
+                first || bytes <= max_bytes
+            })
+            .map(<[u8]>::to_vec);
+        Ok(records.collect())
+    }
+
+    /// Index of the record with an id.
+    ///
+    /// # Errors
+    /// [`LogError::NoRecord`] when there is none.
+    pub fn find(&self, id: &str) -> Result<u64> {
+        let size = self.head().size;
+        let candidates = self.shared.id_candidates(IdHash::of(id))?;
+        for index in candidates.into_iter().filter(|index| *index < size) {
+            if record_id(&self.record(index)?).is_some_and(|found| found == id) {
+                return Ok(index);
+            }
+        }
+        Err(LogError::NoRecord(format!("with id {id:?}")))
+    }
+
+    /// The bytes an event's sender sent, from its record or its attachment.
+    ///
+    /// # Errors
+    /// [`LogError::Damaged`] when an attachment is not what the record says.
+    pub fn data<'a>(&self, envelope: &Envelope<'a>) -> Result<std::borrow::Cow<'a, str>> {
+        match envelope.payload().map_err(|e| LogError::Invalid(e.to_string()))? {
+            Payload::Inline(data) => Ok(data.into()),
+            Payload::Attachment(attachment) => {
+                let bytes = self.attachment(&attachment)?;
+                String::from_utf8(bytes).map(Into::into).map_err(|e| LogError::Invalid(e.to_string()))
+            }
+        }
+    }
+
+    /// Reads an attachment and checks it against its hash.
+    ///
+    /// # Errors
+    /// [`LogError::NoRecord`] or [`LogError::Damaged`].
+    pub fn attachment(&self, attachment: &Attachment) -> Result<Vec<u8>> {
+        attachment::get(self.shared.store.as_ref(), attachment)
+    }
+
+    /// Leaf hash of a record.
+    ///
+    /// # Errors
+    /// [`LogError::NoRecord`] past the head.
+    pub fn leaf_hash(&self, index: u64) -> Result<Hash> {
+        self.record(index).map(|record| leaf_hash(&record))
+    }
+
+    /// Root of the tree of `size` records.
+    ///
+    /// # Errors
+    /// [`LogError::NoRecord`] past the head.
+    pub fn root(&self, size: u64) -> Result<Hash> {
+        self.check_size(size)?;
+        root(size, &self.shared.tree())
+    }
+
+    fn check_size(&self, size: u64) -> Result<()> {
+        if size <= self.head().size { Ok(()) } else { Err(LogError::NoRecord(format!("for a tree of {size}"))) }
+    }
+
+    /// Inclusion proof of a record in the tree of `size` records.
+    ///
+    /// # Errors
+    /// [`LogError::NoRecord`] unless `index` < `size` ≤ head.
+    pub fn inclusion_proof(&self, index: u64, size: u64) -> Result<Vec<Hash>> {
+        self.check_size(size)?;
+        inclusion_proof(index, size, &self.shared.tree())?.ok_or_else(|| LogError::NoRecord(index.to_string()))
+    }
+
+    /// Proof that the tree of `from` records is a prefix of the tree of `to`.
+    ///
+    /// # Errors
+    /// [`LogError::NoRecord`] unless `from` ≤ `to` ≤ head.
+    pub fn consistency_proof(&self, from: u64, to: u64) -> Result<Vec<Hash>> {
+        self.check_size(to)?;
+        consistency_proof(from, to, &self.shared.tree())?
+            .ok_or_else(|| LogError::NoRecord(format!("in a tree of {from} that is larger than {to}")))
+    }
+
+    /// The signed checkpoint of any size up to the head. Sizes other than the head's
+    /// are signed when asked for: a true statement about the same tree.
+    ///
+    /// # Errors
+    /// [`LogError::NoRecord`] past the head.
+    pub fn checkpoint(&self, size: u64) -> Result<Arc<str>> {
+        let head = self.head();
+        if size == head.size {
+            return Ok(Arc::clone(&head.note));
+        }
+        let checkpoint = Checkpoint::new(self.key.verifying_key().name().to_owned(), size, self.root(size)?);
+        Ok(checkpoint.sign(&self.key).into())
+    }
+
+    /// The offline proof of a record, under the checkpoint of `size` records or the
+    /// head.
+    ///
+    /// # Errors
+    /// [`LogError::NoRecord`] unless `index` < `size` ≤ head.
+    pub fn prove(&self, index: u64, size: Option<u64>) -> Result<OfflineProof> {
+        let size = size.unwrap_or_else(|| self.head().size);
+        let hashes = self.inclusion_proof(index, size)?;
+        let checkpoint = self.checkpoint(size)?.to_string();
+        Ok(OfflineProof { extra: None, index, hashes, checkpoint })
+    }
+
+    /// The bytes of a hash tile or entry bundle; `None` where the log has none.
+    ///
+    /// # Errors
+    /// When stored bytes cannot be read.
+    pub fn tile(&self, path: &TilePath) -> Result<Option<Vec<u8>>> {
+        if !path.exists_at(self.head().size) {
+            return Ok(None);
+        }
+        let first = path.index * BUNDLE_RECORDS;
+        let Some(tile_level) = path.level else {
+            return self.shared.bundle(first, path.width.into()).map(Some);
+        };
+        let tree = self.shared.tree();
+        let mut bytes = Vec::with_capacity(usize::from(path.width) * indelible_tlog::HASH_LEN);
+        for index in first..first + u64::from(path.width) {
+            bytes.extend_from_slice(tree.node(tile_level * indelible_tlog::TILE_HEIGHT, index)?.as_ref());
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Stops accepting, commits what was accepted, and waits for the threads.
+    pub fn close(&self) {
+        drop(self.requests.lock().take());
+        for thread in std::mem::take(&mut *self.threads.lock()) {
+            // A panic of a thread has already ended the process.
+            drop(thread.join());
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn new_id(now: Timestamp) -> Uuid {
+    let micros = now.as_micros().max(0).unsigned_abs();
+    let nanos = (micros % 1_000_000) as u32 * 1000;
+    Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, micros / 1_000_000, nanos))
+}
+
+/// Starts a thread whose panic ends the process: restart is the tested path.
+#[expect(clippy::expect_used, reason = "a log without its threads cannot work")]
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+    struct AbortOnPanic;
+    impl Drop for AbortOnPanic {
+        fn drop(&mut self) {
+            if thread::panicking() {
+                std::process::abort();
+            }
+        }
+    }
+    let guarded = move || {
+        let _guard = AbortOnPanic;
+        body();
+    };
+    thread::Builder::new().name(name.to_owned()).spawn(guarded).expect("the system starts a thread")
+}
+
+type SealedSignal = Arc<(Mutex<()>, parking_lot::Condvar)>;
+
+/// The thread that owns the writer.
+struct Sequencer {
+    writer: Writer,
+    queue: mpsc::Receiver<Request>,
+    heads: watch::Sender<Arc<Head>>,
+    stopped: Arc<Mutex<Option<Arc<str>>>>,
+    wake_sealer: std::sync::mpsc::SyncSender<()>,
+    wake_preparer: std::sync::mpsc::SyncSender<()>,
+    sealed: SealedSignal,
+    options: Options,
+    _lock: LockGuard,
+}
+
+impl Sequencer {
+    fn run(mut self) {
+        self.wake_background();
+        while let Some(first) = self.queue.blocking_recv() {
+            self.wait_for_sealer();
+            let requests = self.gather(first);
+            self.writer.commit(requests);
+            self.stopped.lock().clone_from(&self.writer.stopped);
+            self.heads.send_replace(self.writer.shared.head());
+            self.wake_background();
+        }
+    }
+
+    /// Takes what waits, up to the limits of one commit. Never waits: the next batch
+    /// gathers while the disk syncs.
+    fn gather(&mut self, first: Request) -> Vec<Request> {
+        let mut records = first.batch.len();
+        let mut bytes = first.batch.byte_len();
+        let mut requests = vec![first];
+        while records < self.options.max_commit_records && bytes < self.options.max_commit_bytes {
+            let Ok(next) = self.queue.try_recv() else { break };
+            records += next.batch.len();
+            bytes += next.batch.byte_len();
+            requests.push(next);
+        }
+        requests
+    }
+
+    /// A full channel means the thread is already due to look.
+    fn wake_background(&self) {
+        self.wake_sealer.try_send(()).unwrap_or_default();
+        if self.writer.journals.wants_spare() {
+            self.wake_preparer.try_send(()).unwrap_or_default();
+        }
+    }
+
+    /// Keeps the unsealed tail, and so memory, bounded when the sealer is slower.
+    fn wait_for_sealer(&self) {
+        let (lock, condvar) = &*self.sealed;
+        let mut guard = lock.lock();
+        loop {
+            let unsealed = {
+                let state = self.writer.shared.state.read();
+                (state.head.size - state.sealed()) / SEGMENT_RECORDS
+            };
+            if unsealed < self.options.max_unsealed_segments {
+                return;
+            }
+            // A sealer that failed does not signal; look again now and then.
+            condvar.wait_for(&mut guard, std::time::Duration::from_millis(100));
+        }
+    }
+}
+
+/// Seals whatever is full whenever the head moved. An error is logged and tried
+/// again at the next commit: the journals still hold the records.
+fn run_sealer(shared: &Shared, wakes: &std::sync::mpsc::Receiver<()>, sealed: &SealedSignal, origin: &str) {
+    while wakes.recv().is_ok() {
+        loop {
+            match seal_next(shared) {
+                Ok(true) => {
+                    drop(sealed.0.lock());
+                    sealed.1.notify_all();
+                }
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::error!(log = origin, error = chain(&error), "could not seal a segment");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+fn run_preparer(journals: &Journals, wakes: &std::sync::mpsc::Receiver<()>) {
+    while wakes.recv().is_ok() {
+        if let Err(error) = journals.prepare() {
+            // The sequencer will meet the same error and report it to a caller.
+            tracing::warn!(error = chain(&error), "could not prepare the next journal");
+        }
+    }
+}
+
+const _: () = assert!(segment::SEGMENT_RECORDS == BUNDLE_RECORDS * segment::SEGMENT_BUNDLES as u64);

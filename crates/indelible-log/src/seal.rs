@@ -1,0 +1,90 @@
+//! Sealing: a full segment moves from the journals to its own file.
+
+use crate::{
+    error::{Result, damaged},
+    ids::IdHash,
+    journal,
+    segment::{self, BUNDLE_LEVEL, BUNDLE_RECORDS, SEGMENT_BUNDLES, SEGMENT_RECORDS, Segment},
+    shared::Shared,
+};
+use indelible_event::record_id;
+use indelible_store::StoreError;
+use indelible_tlog::{BundleEntries, Hash, NodeReader, leaf_hash};
+
+/// Seals the next segment if all its records are committed. Returns whether it did.
+pub(crate) fn seal_next(shared: &Shared) -> Result<bool> {
+    let (number, head, times) = {
+        let state = shared.state.read();
+        if state.head.size < state.sealed() + SEGMENT_RECORDS {
+            return Ok(false);
+        }
+        (state.sealed_segments(), state.head.clone(), state.next_segment_times())
+    };
+    // A segment file from before a crash was never relied on: it may be there whole.
+    let segment = match Segment::open(shared.store.as_ref(), number) {
+        Ok(segment) => segment,
+        Err(crate::LogError::Store(StoreError::NotFound { .. })) => {
+            write(shared, number, times, &head.note)?;
+            Segment::open(shared.store.as_ref(), number)?
+        }
+        Err(error) => return Err(error),
+    };
+    // If we crash here the journals still hold the records; the segment is checked
+    // again below at the next start.
+    let ids = read_back(shared, &segment)?;
+    let runs = shared.state.read().runs.clone();
+    let (runs, superseded) = runs.with_segment(shared.store.as_ref(), number, ids.into_iter())?;
+    // If we crash here the run is there or is rebuilt from the segment.
+    let done = shared.publish_seal(segment.trailer.clone(), runs);
+    for path in superseded {
+        shared.store.delete(&path)?;
+    }
+    // If we crash here recovery finds journals whose records are all sealed, and deletes them.
+    for number in done {
+        shared.store.delete(&journal::path(number))?;
+    }
+    Ok(true)
+}
+
+fn write(shared: &Shared, number: u64, times: (i64, i64), note: &str) -> Result<()> {
+    let tree = shared.tree();
+    segment::write(shared.store.as_ref(), number, times, note, |bundle| {
+        let (first, root) = expected(&tree, number, bundle)?;
+        Ok((shared.bundle(first, BUNDLE_RECORDS)?, root))
+    })
+}
+
+/// First record and root of a bundle, as the tree knows them.
+fn expected(tree: &impl NodeReader<Error = crate::LogError>, number: u64, bundle: usize) -> Result<(u64, Hash)> {
+    let global = number * SEGMENT_BUNDLES as u64 + bundle as u64;
+    Ok((global * BUNDLE_RECORDS, tree.node(BUNDLE_LEVEL, global)?))
+}
+
+/// Reads a segment back from storage, checks that its records hash to the tree,
+/// and returns the hashes of their ids.
+fn read_back(shared: &Shared, segment: &Segment) -> Result<Vec<Option<IdHash>>> {
+    let tree = shared.tree();
+    let footer = segment.footer()?;
+    let mut ids = Vec::with_capacity(SEGMENT_RECORDS as usize);
+    for bundle in 0..SEGMENT_BUNDLES {
+        let raw = segment.bundle(&footer, bundle)?;
+        let leaves = read_bundle(&raw, &mut ids);
+        let (first, root) = expected(&tree, segment.number, bundle)?;
+        if leaves.len() as u64 != BUNDLE_RECORDS || segment::fold(&leaves) != root {
+            let problem = format!("records from {first} on do not hash to the tree they were sealed from");
+            return Err(damaged(segment.path(), segment.bundle_offset(&footer, bundle), problem));
+        }
+    }
+    Ok(ids)
+}
+
+/// Leaf hashes of a bundle; pushes the hashes of its records' ids.
+pub(crate) fn read_bundle(raw: &[u8], ids: &mut Vec<Option<IdHash>>) -> Vec<Hash> {
+    BundleEntries::new(raw)
+        .filter_map(std::result::Result::ok)
+        .map(|record| {
+            ids.push(record_id(record).map(|id| IdHash::of(&id)));
+            leaf_hash(record)
+        })
+        .collect()
+}

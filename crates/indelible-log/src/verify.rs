@@ -1,0 +1,600 @@
+//! Verification of a log's folder, from the bytes alone: it shares no state with a
+//! running log, needs no lock, and trusts nothing but the pinned key.
+//!
+//! Checked are: every record, by hashing it into the tree; every checkpoint in
+//! journals and segments, by signature and by root; every seal; every attachment;
+//! every byte of padding; the id runs; and, if one is given, that a checkpoint held
+//! from before is a prefix of what is here. Nothing missing is skipped: it is a
+//! finding.
+
+use crate::{
+    LogError, attachment,
+    commit::chain,
+    frame::{self, Found, Frame},
+    ids::Runs,
+    journal,
+    manifest::{self, Kind, Manifest},
+    open::list_journals,
+    segment::{self, BUNDLE_RECORDS, Footer, SEGMENT_BUNDLES, SEGMENT_RECORDS, Segment},
+};
+use indelible_event::{Attachment, Envelope, Payload};
+use indelible_store::{Blob, Store, StoreError};
+use indelible_tlog::{
+    BundleEntries, Checkpoint, CheckpointError, Frontier, Hash, NoteError, VerifyingKey, leaf_hash,
+};
+use rayon::prelude::*;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// What kind of trouble a finding is. Ordered: the first is the gravest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FindingKind {
+    /// Bytes are not what was recorded.
+    Altered,
+    /// Something that must be there is not.
+    Missing,
+    /// It cannot be checked with the given key.
+    Unverifiable,
+    /// The system did not let it be read.
+    Unreadable,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What kind of trouble.
+    pub kind: FindingKind,
+    /// First record it affects, where that is known.
+    pub index: Option<u64>,
+    /// What is wrong, and where.
+    pub message: String,
+}
+
+/// What was checked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// Records hashed; they are `[0, records)` when there is no finding.
+    pub records: u64,
+    /// Bytes of those records.
+    pub record_bytes: u64,
+    /// Bytes of files read.
+    pub file_bytes: u64,
+    /// Sealed segments checked.
+    pub segments: u64,
+    /// Journal frames (commits) checked.
+    pub commits: u64,
+    /// Checkpoints whose signature and root were checked.
+    pub checkpoints: u64,
+    /// Attachments checked.
+    pub attachments: u64,
+    /// The newest checkpoint, and so what all of this is a statement about.
+    pub head: Option<Checkpoint>,
+    /// The secret key was there and is that of the pinned key.
+    pub key_checked: bool,
+    /// An incomplete frame at the end, which no one was given a receipt for: being
+    /// written just now, or left by a crash.
+    pub incomplete_tail: bool,
+    /// The size of the checkpoint held from before, if it was given and holds.
+    pub since: Option<u64>,
+}
+
+/// The result of a verification.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// What was checked.
+    pub coverage: Coverage,
+    /// What is wrong, gravest and lowest index first. Empty: everything holds.
+    pub findings: Vec<Finding>,
+}
+
+/// Called with records done and records expected (0 while not known).
+pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
+
+/// Verifies the log in `store` against a pinned key, and against a checkpoint
+/// (`since`, a signed note) that the caller holds from before.
+pub fn verify_store(store: &dyn Store, key: &VerifyingKey, since: Option<&str>, progress: Progress<'_>) -> Verdict {
+    let mut check = Check { store, key, progress, done: AtomicU64::new(0), verdict: Verdict::default() };
+    if let Err(error) = check.run(since) {
+        check.fail(None, &error);
+    }
+    let mut verdict = check.verdict;
+    // Findings without an index concern all of it.
+    verdict.findings.sort_by_key(|finding| (finding.index, finding.kind));
+    verdict
+}
+
+impl Verdict {
+    /// The gravest kind of finding.
+    #[must_use]
+    pub fn worst(&self) -> Option<FindingKind> {
+        self.findings.iter().map(|finding| finding.kind).min()
+    }
+
+    /// The lowest record index that a finding names.
+    #[must_use]
+    pub fn first_bad_index(&self) -> Option<u64> {
+        self.findings.iter().filter_map(|finding| finding.index).min()
+    }
+}
+
+struct Check<'a> {
+    store: &'a dyn Store,
+    key: &'a VerifyingKey,
+    progress: Progress<'a>,
+    done: AtomicU64,
+    verdict: Verdict,
+}
+
+/// A checkpoint to compare with the tree once its size is hashed.
+struct Vouched {
+    checkpoint: Checkpoint,
+    found_in: String,
+    since: bool,
+}
+
+/// What hashing one segment yields.
+struct SegmentResult {
+    root: Hash,
+    /// Frontiers of the segment's first n records, for each n asked for.
+    partial: BTreeMap<u64, Frontier>,
+    record_bytes: u64,
+    attachments: BTreeSet<Named>,
+}
+
+/// An attachment and the record that names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Named {
+    sha256: [u8; 32],
+    size: u64,
+    index: u64,
+}
+
+/// A problem, and the first record it affects.
+type Problem = (Option<u64>, LogError);
+
+impl Check<'_> {
+    fn run(&mut self, since: Option<&str>) -> Result<(), LogError> {
+        let kind = self.manifest();
+        self.secret_key();
+        // Journals first: what a running server seals and deletes in between is then
+        // both open here and in a segment listed below.
+        let journals = self.open_journals()?;
+        let segments = self.open_segments()?;
+        let mut vouched = self.seal_checkpoints(&segments);
+        if let Some(note) = since {
+            match Checkpoint::verify(note.as_bytes(), self.key) {
+                Ok(checkpoint) => vouched.push(Vouched { checkpoint, found_in: "the checkpoint held from before".into(), since: true }),
+                Err(source) => self.fail(None, &LogError::Checkpoint { path: "the checkpoint held from before".into(), source }),
+            }
+        }
+        let mut attachments = BTreeSet::new();
+        let sealed = self.hash_segments(&segments, &vouched, kind, &mut attachments);
+        let Some((frontier, mut roots)) = sealed else { return Ok(()) };
+        self.hash_journals(&journals, frontier, &vouched, &mut roots, kind, &mut attachments)?;
+        self.compare(vouched, &roots);
+        self.attachments(&attachments);
+        match Runs::verify_all(self.store) {
+            Ok(bytes) => self.verdict.coverage.file_bytes += bytes,
+            Err(error) => self.fail(None, &error),
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, index: Option<u64>, error: &LogError) {
+        self.verdict.findings.push(Finding { kind: kind_of(error), index, message: chain(error) });
+    }
+
+    fn manifest(&mut self) -> Kind {
+        match Manifest::read(self.store, self.key) {
+            Ok(manifest) => manifest.kind,
+            Err(error) => {
+                self.fail(None, &error);
+                Kind::Events
+            }
+        }
+    }
+
+    /// The secret key is not part of the evidence, and an auditor's copy does not have
+    /// it; but if it is there it must be the one that signs this log.
+    fn secret_key(&mut self) {
+        match manifest::read_key(self.store) {
+            Ok(key) if key.verifying_key() == self.key => self.verdict.coverage.key_checked = true,
+            Ok(key) => {
+                let message = format!("the secret key in the folder is that of {}, not of the pinned key", key.verifying_key());
+                self.verdict.findings.push(Finding { kind: FindingKind::Unverifiable, index: None, message });
+            }
+            Err(LogError::NoLog(_) | LogError::Store(_)) => {}
+            Err(error) => self.fail(None, &error),
+        }
+    }
+
+    fn open_journals(&self) -> Result<Vec<(String, Arc<dyn Blob>)>, LogError> {
+        let mut open = Vec::new();
+        for number in list_journals(self.store)? {
+            let path = journal::path(number);
+            match self.store.open(&path) {
+                Ok(blob) => open.push((path, blob)),
+                // Sealed since it was listed.
+                Err(StoreError::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(open)
+    }
+
+    /// Opens every segment; a hole in their row is a finding.
+    fn open_segments(&mut self) -> Result<Vec<(Segment, Footer)>, LogError> {
+        let mut numbers = BTreeSet::new();
+        for path in self.store.list("segments")? {
+            match segment::number(&path) {
+                Some(number) => drop(numbers.insert(number)),
+                None => self.fail(None, &crate::error::damaged(&path, 0, "not the name of a segment")),
+            }
+        }
+        let count = numbers.last().map_or(0, |last| last + 1);
+        let mut segments = Vec::new();
+        for number in 0..count {
+            let opened = Segment::open(self.store, number).and_then(|segment| {
+                let footer = segment.footer()?;
+                Ok((segment, footer))
+            });
+            match opened {
+                Ok(opened) => segments.push(opened),
+                Err(error) => self.fail(Some(number * SEGMENT_RECORDS), &error),
+            }
+        }
+        Ok(segments)
+    }
+
+    fn seal_checkpoints(&mut self, segments: &[(Segment, Footer)]) -> Vec<Vouched> {
+        let mut vouched = Vec::new();
+        for (segment, footer) in segments {
+            let end = (segment.number + 1) * SEGMENT_RECORDS;
+            let found_in = segment.path().to_owned();
+            match Checkpoint::verify(&footer.note, self.key) {
+                Ok(checkpoint) if checkpoint.size >= end => vouched.push(Vouched { checkpoint, found_in, since: false }),
+                Ok(_) => {
+                    let error = crate::error::damaged(&found_in, 0, "its checkpoint does not cover it");
+                    self.fail(Some(end - SEGMENT_RECORDS), &error);
+                }
+                Err(source) => self.fail(Some(end - SEGMENT_RECORDS), &LogError::Checkpoint { path: found_in, source }),
+            }
+        }
+        vouched
+    }
+
+    /// Hashes all segments in parallel. Returns the frontier over them and the root
+    /// at each vouched size below it; `None` when one cannot be hashed.
+    fn hash_segments(
+        &mut self,
+        segments: &[(Segment, Footer)],
+        vouched: &[Vouched],
+        kind: Kind,
+        attachments: &mut BTreeSet<Named>,
+    ) -> Option<(Frontier, BTreeMap<u64, Hash>)> {
+        let expected = segments.len() as u64 * SEGMENT_RECORDS;
+        let hashed: Vec<Result<SegmentResult, Vec<Problem>>> = segments
+            .par_iter()
+            .map(|(segment, footer)| {
+                let first = segment.number * SEGMENT_RECORDS;
+                let wanted = vouched.iter().filter_map(|v| v.checkpoint.size.checked_sub(first)).filter(|n| *n < SEGMENT_RECORDS);
+                let result = hash_segment(segment, footer, &wanted.collect(), kind);
+                let done = self.done.fetch_add(SEGMENT_RECORDS, Ordering::Relaxed) + SEGMENT_RECORDS;
+                (self.progress)(done, expected);
+                result
+            })
+            .collect();
+        let complete = self.verdict.findings.iter().all(|finding| finding.index.is_none());
+        let mut frontier = Frontier::new();
+        let mut roots = BTreeMap::new();
+        let mut whole = complete;
+        for ((segment, _), result) in segments.iter().zip(hashed) {
+            let coverage = &mut self.verdict.coverage;
+            coverage.segments += 1;
+            coverage.file_bytes += segment.file_size();
+            match result {
+                Ok(result) => {
+                    coverage.records += SEGMENT_RECORDS;
+                    coverage.record_bytes += result.record_bytes;
+                    attachments.extend(result.attachments);
+                    for (offset, partial) in result.partial {
+                        if let Some(joined) = frontier_at(&frontier, &partial) {
+                            roots.insert(segment.number * SEGMENT_RECORDS + offset, joined);
+                        }
+                    }
+                    frontier.push(result.root, |_, _, _| {});
+                }
+                Err(problems) => {
+                    whole = false;
+                    problems.into_iter().for_each(|(index, error)| self.fail(index, &error));
+                }
+            }
+        }
+        let frontier = whole.then(|| scale(&frontier))??;
+        roots.insert(frontier.size(), frontier.root());
+        Some((frontier, roots))
+    }
+
+    /// Hashes the journals on top of the segments and checks every commit.
+    fn hash_journals(
+        &mut self,
+        journals: &[(String, Arc<dyn Blob>)],
+        mut frontier: Frontier,
+        vouched: &[Vouched],
+        roots: &mut BTreeMap<u64, Hash>,
+        kind: Kind,
+        attachments: &mut BTreeSet<Named>,
+    ) -> Result<(), LogError> {
+        let sealed = frontier.size();
+        let wanted: BTreeSet<u64> = vouched.iter().map(|v| v.checkpoint.size).collect();
+        let mut notes = Vec::new();
+        let mut next = None;
+        for (path, blob) in journals {
+            self.verdict.coverage.file_bytes += blob.size();
+            let mut at = 0;
+            while let Some(found) = self.next_frame(path, blob.as_ref(), at)? {
+                let end = found.first + u64::from(found.count);
+                let follows = next.map_or(found.first <= sealed, |next| found.first == next);
+                if self.verdict.coverage.incomplete_tail || !follows || found.count == 0 {
+                    let expected = next.unwrap_or(sealed);
+                    let message = format!("{path} goes on with record {}, record {expected} is missing", found.first);
+                    self.verdict.findings.push(Finding { kind: FindingKind::Missing, index: Some(expected), message });
+                    return Ok(());
+                }
+                next = Some(end);
+                at = found.end;
+                self.verdict.coverage.commits += 1;
+                if end <= sealed {
+                    notes.push((path.clone(), found));
+                    continue;
+                }
+                let mut index = found.first;
+                let leaves = hash_entries(&found.records, index, kind, attachments);
+                let Some(leaves) = leaves.filter(|leaves| leaves.len() as u64 == u64::from(found.count)) else {
+                    self.fail(Some(index), &crate::error::damaged(path, found.records_at, "frame does not hold its records"));
+                    return Ok(());
+                };
+                for leaf in leaves {
+                    if index >= sealed {
+                        frontier.push(leaf, |_, _, _| {});
+                        if wanted.contains(&(index + 1)) {
+                            roots.insert(index + 1, frontier.root());
+                        }
+                    }
+                    index += 1;
+                }
+                let new = end - sealed.max(found.first);
+                self.verdict.coverage.records += new;
+                self.verdict.coverage.record_bytes += found.records.len() as u64 - 2 * u64::from(found.count);
+                (self.progress)(self.done.fetch_add(new, Ordering::Relaxed) + new, 0);
+                roots.insert(end, frontier.root());
+                notes.push((path.clone(), Frame { records: Vec::new(), ..found }));
+            }
+        }
+        self.frame_checkpoints(&notes, roots, sealed);
+        Ok(())
+    }
+
+    /// The frame at `at`, or `None` at the end of the journal. A frame that a running
+    /// server is writing at this moment looks damaged; it is looked at again.
+    fn next_frame(&mut self, path: &str, blob: &dyn Blob, at: u64) -> Result<Option<Frame>, LogError> {
+        const LOOKS: u32 = 20;
+        for look in 1..=LOOKS {
+            match frame::read(blob, at)? {
+                Found::Frame(found) => return Ok(Some(found)),
+                Found::End => return Ok(None),
+                Found::Torn { .. } => {
+                    self.verdict.coverage.incomplete_tail = true;
+                    return Ok(None);
+                }
+                Found::Damaged { offset, problem } => {
+                    if look == LOOKS || !self.is_being_written() {
+                        let error = crate::error::damaged(path, offset, problem);
+                        self.fail(Some(self.verdict.coverage.records), &error);
+                        return Ok(None);
+                    }
+                    std::thread::yield_now();
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn is_being_written(&self) -> bool {
+        matches!(self.store.lock(), Err(StoreError::Locked { .. }))
+    }
+
+    /// Checks the checkpoint of every frame, signatures in parallel.
+    fn frame_checkpoints(&mut self, frames: &[(String, Frame)], roots: &BTreeMap<u64, Hash>, sealed: u64) {
+        let problems: Vec<Problem> = frames
+            .par_iter()
+            .filter_map(|(path, found)| {
+                let end = found.first + u64::from(found.count);
+                let problem = match Checkpoint::verify(&found.note, self.key) {
+                    Err(source) => LogError::Checkpoint { path: path.clone(), source },
+                    Ok(checkpoint) => {
+                        // Frames of records that are sealed meanwhile: their root is
+                        // that of the segments, known only at some sizes.
+                        let root = roots.get(&end);
+                        let holds = checkpoint.size == end && root.map_or(end < sealed, |root| *root == checkpoint.root);
+                        if holds {
+                            return None;
+                        }
+                        crate::error::damaged(path, found.records_at, format!("records {} to {} do not lead to their checkpoint", found.first, end - 1))
+                    }
+                };
+                Some((Some(found.first), problem))
+            })
+            .collect();
+        self.verdict.coverage.checkpoints += (frames.len() - problems.len()) as u64;
+        for (index, error) in problems {
+            self.fail(index, &error);
+        }
+        let last = frames.last().and_then(|(_, found)| Checkpoint::verify(&found.note, self.key).ok());
+        self.verdict.coverage.head = last;
+    }
+
+    /// Compares the vouched checkpoints with the tree.
+    fn compare(&mut self, vouched: Vec<Vouched>, roots: &BTreeMap<u64, Hash>) {
+        let size = self.verdict.coverage.records;
+        for Vouched { checkpoint, found_in, since } in vouched {
+            match roots.get(&checkpoint.size) {
+                Some(root) if *root == checkpoint.root => {
+                    self.verdict.coverage.checkpoints += 1;
+                    if since {
+                        self.verdict.coverage.since = Some(checkpoint.size);
+                    }
+                    if self.verdict.coverage.head.as_ref().is_none_or(|head| head.size < checkpoint.size) {
+                        self.verdict.coverage.head = Some(checkpoint);
+                    }
+                }
+                Some(found) => {
+                    let error = LogError::Forked { size: checkpoint.size, found: *found, known: checkpoint.root };
+                    self.fail(None, &error);
+                }
+                None => {
+                    let error = LogError::RolledBack { size, known: checkpoint.size, origin: found_in };
+                    self.fail(Some(size), &error);
+                }
+            }
+        }
+    }
+
+    /// Every attachment that a record names is there and whole, and so is every other.
+    fn attachments(&mut self, named: &BTreeSet<Named>) {
+        let missing: Vec<Problem> = named
+            .par_iter()
+            .filter_map(|named| {
+                let attachment = Attachment { sha256: named.sha256, size: named.size };
+                attachment::get(self.store, &attachment).err().map(|error| (Some(named.index), error))
+            })
+            .collect();
+        self.verdict.coverage.attachments += (named.len() - missing.len()) as u64;
+        for (index, error) in missing {
+            self.fail(index, &error);
+        }
+        // A crash between attachment and record leaves one that no record names.
+        let known: BTreeSet<String> =
+            named.iter().map(|n| attachment::path(&Attachment { sha256: n.sha256, size: n.size })).collect();
+        for path in self.store.list("attachments").unwrap_or_default() {
+            if known.contains(&path) {
+                continue;
+            }
+            let whole = self.store.read(&path).map(|data| attachment::is_named(&path, &data));
+            match whole {
+                Ok(true) => {}
+                Ok(false) => self.fail(None, &crate::error::damaged(&path, 0, "attachment does not match its hash")),
+                Err(error) => self.fail(None, &error.into()),
+            }
+        }
+    }
+}
+
+fn kind_of(error: &LogError) -> FindingKind {
+    match error {
+        LogError::Damaged { .. } | LogError::Forked { .. } | LogError::Key { .. } => FindingKind::Altered,
+        LogError::Checkpoint { source: CheckpointError::Note(NoteError::Unsigned) | CheckpointError::Origin { .. }, .. } => FindingKind::Unverifiable,
+        LogError::Checkpoint { .. } => FindingKind::Altered,
+        LogError::NoLog(_) | LogError::RolledBack { .. } | LogError::NoRecord(_) => FindingKind::Missing,
+        LogError::Store(StoreError::NotFound { .. }) => FindingKind::Missing,
+        LogError::Store(_) | LogError::Invalid(_) => FindingKind::Unreadable,
+    }
+}
+
+/// Hashes every record of a segment and checks it against its seal.
+fn hash_segment(segment: &Segment, footer: &Footer, wanted: &BTreeSet<u64>, kind: Kind) -> Result<SegmentResult, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut frontier = Frontier::new();
+    let mut result = SegmentResult {
+        root: segment.trailer.root,
+        partial: wanted.iter().filter(|n| **n == 0).map(|n| (*n, Frontier::new())).collect(),
+        record_bytes: 0,
+        attachments: BTreeSet::new(),
+    };
+    for bundle in 0..SEGMENT_BUNDLES {
+        let first = segment.number * SEGMENT_RECORDS + bundle as u64 * BUNDLE_RECORDS;
+        let raw = match segment.bundle(footer, bundle) {
+            Ok(raw) => raw,
+            Err(error) => {
+                problems.push((Some(first), error));
+                continue;
+            }
+        };
+        let leaves = hash_entries(&raw, first, kind, &mut result.attachments)
+            .filter(|leaves| leaves.len() as u64 == BUNDLE_RECORDS);
+        let sound = leaves.as_ref().is_some_and(|leaves| footer.roots.get(bundle) == Some(&segment::fold(leaves)));
+        let Some(leaves) = leaves.filter(|_| sound) else {
+            let problem = format!("records {first} to {} do not hash to the bundle's root", first + BUNDLE_RECORDS - 1);
+            let offset = segment.bundle_offset(footer, bundle);
+            problems.push((Some(first), crate::error::damaged(segment.path(), offset, problem)));
+            continue;
+        };
+        result.record_bytes += raw.len() as u64 - 2 * BUNDLE_RECORDS;
+        let within = bundle as u64 * BUNDLE_RECORDS;
+        let ends_here = wanted.range(within + 1..=within + BUNDLE_RECORDS).next().is_some();
+        if ends_here {
+            // Rare: a checkpoint ends inside this bundle.
+            let mut inside = Frontier::new();
+            for (leaf, size) in leaves.iter().zip(within + 1..) {
+                inside.push(*leaf, |_, _, _| {});
+                let joined = frontier.scaled(segment::BUNDLE_LEVEL).and_then(|before| before.join(&inside));
+                if let Some(joined) = joined.filter(|_| wanted.contains(&size)) {
+                    result.partial.insert(size, joined);
+                }
+            }
+        }
+        frontier.push(footer.roots[bundle], |_, _, _| {});
+    }
+    if problems.is_empty() && frontier.root() != segment.trailer.root {
+        problems.push((
+            Some(segment.number * SEGMENT_RECORDS),
+            crate::error::damaged(segment.path(), 0, "bundles do not lead to the segment root"),
+        ));
+    }
+    if result.record_bytes != segment.trailer.record_bytes && problems.is_empty() {
+        problems.push((
+            Some(segment.number * SEGMENT_RECORDS),
+            crate::error::damaged(segment.path(), 0, "trailer has another number of bytes"),
+        ));
+    }
+    if problems.is_empty() { Ok(result) } else { Err(problems) }
+}
+
+/// Leaf hashes of the records of a bundle or frame; notes the attachments they name.
+fn hash_entries(bundle: &[u8], first: u64, kind: Kind, attachments: &mut BTreeSet<Named>) -> Option<Vec<Hash>> {
+    const MARK: &[u8] = b",\"attachment\":{\"sha256\":\"";
+    let entries: Option<Vec<&[u8]>> = BundleEntries::new(bundle).map(Result::ok).collect();
+    let entries = entries?;
+    if kind == Kind::Events {
+        let finder = memchr::memmem::Finder::new(MARK);
+        // One search over the whole bundle, and a closer look only where it hits.
+        if finder.find(bundle).is_some() {
+            for (record, index) in entries.iter().zip(first..) {
+                let payload = Envelope::parse(record).and_then(|envelope| envelope.payload());
+                if let Ok(Payload::Attachment(Attachment { sha256, size })) = payload {
+                    attachments.insert(Named { sha256, size, index });
+                }
+            }
+        }
+    }
+    // Journals come as few large frames, segments are hashed in parallel already.
+    if entries.len() > 4 * BUNDLE_RECORDS as usize {
+        return Some(entries.par_iter().map(|record| leaf_hash(record)).collect());
+    }
+    Some(entries.into_iter().map(leaf_hash).collect())
+}
+
+/// The frontier here counts segments; this is the root of its records followed by `partial`.
+fn frontier_at(segments: &Frontier, partial: &Frontier) -> Option<Hash> {
+    scale(segments)?.join(partial).map(|joined| joined.root())
+}
+
+/// A frontier that counts segments as one that counts records: the same nodes.
+fn scale(segments: &Frontier) -> Option<Frontier> {
+    segments.scaled(segment::SEGMENT_LEVEL)
+}

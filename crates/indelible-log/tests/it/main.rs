@@ -1,0 +1,67 @@
+//! The log engine from outside: append, read, prove, crash, verify.
+#![expect(clippy::unwrap_used, reason = "tests state their expectations by failing")]
+
+mod appending;
+mod damage;
+mod recovery;
+mod sealing;
+
+use indelible_log::{Batch, Clock, DataDir, Kind, Log, Options, Placed, verify::{Verdict, verify_store}};
+use indelible_store::Store;
+use indelible_tlog::VerifyingKey;
+use std::{path::Path, sync::{Arc, atomic::{AtomicI64, Ordering}}};
+
+/// A clock that stands where it is put.
+#[derive(Debug, Default)]
+pub(crate) struct TestClock(pub(crate) AtomicI64);
+
+impl Clock for TestClock {
+    fn now_us(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Small journals, so that a small log has several small files.
+pub(crate) fn options() -> Options {
+    Options { journal_capacity: (4096, 1 << 20), ..Options::default() }
+}
+
+pub(crate) fn create(path: &Path, kind: Kind) -> (Arc<dyn Store>, Log) {
+    let data = DataDir::open_or_create(path, Some("test.example")).unwrap();
+    data.create_log("prod", kind, &options()).unwrap();
+    let store = data.store("prod").unwrap();
+    let log = Log::open(Arc::clone(&store), &options()).unwrap();
+    (store, log)
+}
+
+pub(crate) fn reopen(path: &Path) -> indelible_log::Result<Log> {
+    Log::open(DataDir::open(path).unwrap().store("prod").unwrap(), &options())
+}
+
+pub(crate) fn event(id: &str, action: &str) -> String {
+    format!(
+        r#"{{"id":"{id}","time":"2026-03-01T12:00:00Z","action":"{action}","actor":{{"type":"user","id":"ada"}},"outcome":{{"result":"success"}}}}"#
+    )
+}
+
+/// Appends `count` raw records `prefix/n`.
+pub(crate) fn append_raw(log: &Log, prefix: &str, count: usize) -> u64 {
+    let mut batch = Batch::new();
+    (0..count).for_each(|n| batch.push_raw(format!("{prefix}/{n}").as_bytes()).unwrap());
+    match log.append(batch).unwrap().placed.first() {
+        Some(Placed::Created(index)) => *index,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(crate) fn verify(store: &dyn Store, key: &VerifyingKey) -> Verdict {
+    verify_store(store, key, None, &|_, _| {})
+}
+
+#[track_caller]
+pub(crate) fn assert_holds(store: &dyn Store, log: &Log) -> Verdict {
+    let verdict = verify(store, log.verifying_key());
+    assert_eq!(verdict.findings, []);
+    assert_eq!(verdict.coverage.records, log.head().size);
+    verdict
+}
