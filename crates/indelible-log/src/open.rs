@@ -86,21 +86,17 @@ fn open_segments(store: &dyn Store, key: &VerifyingKey) -> Result<(Vec<Trailer>,
             return Err(damaged(&segment::path(expected), 0, "the segment is missing"));
         }
         let segment = Segment::open(store, *number)?;
+        let footer = segment.footer()?;
         // Checkpoints only grow, so the last footer has the newest.
         if *number + 1 == numbers.len() as u64 {
-            newest = Some(seal_head(&segment, key)?);
+            newest = Some(head_of_note(segment.path(), footer.note, segment.trailer.time_us.1, key)?);
         }
         trailers.push(segment.trailer);
     }
     Ok((trailers, newest))
 }
 
-/// The checkpoint in a segment's footer.
-pub(crate) fn seal_head(segment: &Segment, key: &VerifyingKey) -> Result<Head> {
-    let note = segment.footer()?.note;
-    head_of_note(segment.path(), note, segment.trailer.time_us.1, key)
-}
-
+/// A stored checkpoint whose signature holds, as a head.
 fn head_of_note(path: &str, note: Vec<u8>, time_us: i64, key: &VerifyingKey) -> Result<Head> {
     let checkpoint = Checkpoint::verify(&note, key)
         .map_err(|source| LogError::Checkpoint { path: path.to_owned(), source })?;

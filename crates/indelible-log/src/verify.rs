@@ -389,7 +389,7 @@ impl Check<'_> {
                 Found::Frame(found) => return Ok(Some(found)),
                 Found::End => return Ok(None),
                 Found::Torn { .. } => {
-                    self.verdict.coverage.incomplete_tail = true;
+                    self.incomplete(path, at);
                     return Ok(None);
                 }
                 Found::Damaged { offset, problem } => {
@@ -403,6 +403,16 @@ impl Check<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// An incomplete frame is ordinary while a server writes it. Left by a crash it
+    /// holds nothing that was acknowledged, but that cannot be checked.
+    fn incomplete(&mut self, path: &str, at: u64) {
+        self.verdict.coverage.incomplete_tail = true;
+        if !self.is_being_written() {
+            let message = format!("{path} ends in an incomplete frame at offset {at}: no receipt was given for it, and the next start of the server cuts it off");
+            self.verdict.findings.push(Finding { kind: FindingKind::Unverifiable, index: Some(self.verdict.coverage.records), message });
+        }
     }
 
     fn is_being_written(&self) -> bool {

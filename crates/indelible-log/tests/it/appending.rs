@@ -68,7 +68,8 @@ fn a_batch_is_all_or_nothing_unless_partial() {
     let (store, log) = create(folder.path(), Kind::Events);
     log.append_event("tester", &event("taken", "a")).unwrap();
     let staged = |partial| {
-        let mut batch = Batch { partial, ..Batch::new() };
+        let mut batch = Batch::new();
+        batch.partial = partial;
         for (id, action) in [("n1", "a"), ("n1", "a"), ("taken", "other"), ("n2", "a")] {
             stage(&log, &mut batch, &event(id, action)).unwrap();
         }

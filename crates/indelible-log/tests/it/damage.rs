@@ -1,7 +1,7 @@
 //! Flipping any single byte in any stored file of a small log is found.
 
 use crate::{create, event, verify};
-use indelible_log::{Kind, LogError};
+use indelible_log::{Kind, LogError, verify::verify_store};
 use indelible_store::{LocalStore, MemoryStore, Store};
 
 #[test]
@@ -13,6 +13,7 @@ fn every_flipped_byte_of_every_file_is_found() {
     }
     log.append_event("tester", &event("large", &"x".repeat(66_000))).unwrap();
     let key = log.verifying_key().clone();
+    let held = log.head().note.to_string();
     drop(log);
     let local = LocalStore::open(folder.path().join("logs/prod")).unwrap();
     let files: Vec<(String, Vec<u8>)> =
@@ -31,7 +32,9 @@ fn every_flipped_byte_of_every_file_is_found() {
             assert!(verify(&sound, &key).worst().is_some(), "{altered} at {position}");
         }
         sound.delete(altered).unwrap();
-        assert!(verify(&sound, &key).worst().is_some() || altered == "key" || is_spare(bytes), "{altered} deleted");
+        // Cutting off the end needs a checkpoint held from before to be found.
+        let verdict = verify_store(&sound, &key, Some(&held), &|_, _| {});
+        assert!(verdict.worst().is_some() || altered == "key" || is_spare(bytes), "{altered} deleted");
         sound.create(altered, bytes).unwrap();
     }
 }
