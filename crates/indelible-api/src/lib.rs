@@ -1,1 +1,19 @@
-//! stub
+//! The wire: types of the HTTP API, error codes, and what both ends compute alike.
+//! `indelible-server` derives the OpenAPI document from these types.
+#![warn(missing_docs)]
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "tests state their expectations by failing"))]
+
+mod code;
+mod types;
+
+pub use code::Code;
+pub use types::*;
+
+/// Media type of newline-delimited JSON.
+pub const NDJSON: &str = "application/x-ndjson";
+/// Most bytes of a request body, after decompression.
+pub const MAX_BODY_BYTES: usize = 64 << 20;
+/// Most events in one request.
+pub const MAX_EVENTS: usize = 100_000;
+/// Most items of one page of a list.
+pub const MAX_PAGE: usize = 1000;

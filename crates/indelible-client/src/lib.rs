@@ -1,1 +1,182 @@
-//! stub
+//! A client of the HTTP API that verifies what it is told.
+//!
+//! With a log's key pinned ([`Client::log`]) every receipt is checked before it is
+//! returned: the checkpoint's signature, that the checkpoint never goes back, that
+//! the leaf hash is that of the record made of the bytes that were sent, and the
+//! inclusion proof where one was asked for. What does not hold is an error, never a
+//! warning.
+//!
+//! What this crate is *not*: it keeps nothing on disk, and it does not send an
+//! append again whose fate is unknown (give events ids and send them again yourself:
+//! the same id with the same bytes gets the first receipt).
+#![warn(missing_docs)]
+
+mod error;
+mod log;
+mod verify;
+
+pub use error::ClientError;
+pub use log::{AppendOptions, LogClient, VerifiedReceipt};
+pub use verify::{UrlVerdict, verify_url};
+
+use error::Result;
+use indelible_api::{Code, CreateLog, ErrorBody, LogInfo, Page};
+use indelible_tlog::VerifyingKey;
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+
+/// Tries of a request that the server says it did not carry out.
+const TRIES: u32 = 5;
+
+/// A connection to one server. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+}
+
+impl Client {
+    /// A client of the server at `url`, such as `http://127.0.0.1:7070`.
+    ///
+    /// # Errors
+    /// [`ClientError::Url`] when it is not an http URL.
+    pub fn new(url: &str) -> Result<Self> {
+        let base = url.trim_end_matches('/');
+        if !base.starts_with("http://") || reqwest::Url::parse(base).is_err() {
+            return Err(ClientError::Url(url.to_owned()));
+        }
+        let http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(10))
+            .read_timeout(Duration::from_secs(120))
+            .build()
+            .map_err(|e| ClientError::Connect { url: base.to_owned(), source: e })?;
+        Ok(Self { http, base: base.to_owned() })
+    }
+
+    /// The server's URL.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.base
+    }
+
+    /// Creates a log.
+    ///
+    /// # Errors
+    /// [`ClientError::Api`] with the server's code.
+    pub async fn create_log(&self, name: &str, raw_add: bool) -> Result<LogInfo> {
+        let body = CreateLog { name: name.to_owned(), raw_add };
+        self.json(self.request(Method::POST, "/v1/logs").json(&body)).await
+    }
+
+    /// All logs.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn logs(&self) -> Result<Vec<LogInfo>> {
+        let page: Page<LogInfo> = self.json(self.request(Method::GET, "/v1/logs")).await?;
+        Ok(page.items)
+    }
+
+    /// One log, as the server describes it. Nothing in it is verified.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn log_info(&self, name: &str) -> Result<LogInfo> {
+        self.json(self.request(Method::GET, &format!("/v1/logs/{}", segment(name)))).await
+    }
+
+    /// One log, with its key pinned; without one, the server's word is taken for it
+    /// this once (trust on first use).
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn log(&self, name: &str, key: Option<VerifyingKey>) -> Result<LogClient> {
+        let key = match key {
+            Some(key) => key,
+            None => self.log_info(name).await?.vkey.parse().map_err(|_| ClientError::Answer("the server's vkey is not a key".into()))?,
+        };
+        Ok(LogClient::new(self.clone(), name, key))
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base))
+    }
+
+    pub(crate) async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T> {
+        let body = self.bytes(request).await?;
+        serde_json::from_slice(&body).map_err(|e| ClientError::Answer(format!("not the JSON that was expected: {e}")))
+    }
+
+    pub(crate) async fn text(&self, request: RequestBuilder) -> Result<String> {
+        String::from_utf8(self.bytes(request).await?.into()).map_err(|_| ClientError::Answer("not UTF-8".into()))
+    }
+
+    pub(crate) async fn bytes(&self, request: RequestBuilder) -> Result<bytes::Bytes> {
+        let answer = self.send(request).await?;
+        answer.bytes().await.map_err(|e| self.broken(e))
+    }
+
+    /// Sends a request; again, after the time it names, when the server says that it
+    /// did nothing.
+    async fn send(&self, request: RequestBuilder) -> Result<Response> {
+        let mut request = Some(request);
+        for attempt in 1.. {
+            let Some(this) = request.take() else { break };
+            // Bodies held in memory can be sent again.
+            let again = this.try_clone();
+            let answer = this.send().await.map_err(|e| self.broken(e))?;
+            if answer.status().is_success() {
+                return Ok(answer);
+            }
+            let wait = retry_after(&answer);
+            let error = refused(answer).await;
+            match (wait, again) {
+                (Some(wait), Some(again)) if attempt < TRIES && error.is_retryable() => {
+                    tokio::time::sleep(wait).await;
+                    request = Some(again);
+                }
+                _ => return Err(error),
+            }
+        }
+        Err(ClientError::Answer("no answer".into()))
+    }
+
+    fn broken(&self, source: reqwest::Error) -> ClientError {
+        ClientError::Connect { url: self.base.clone(), source: source.without_url() }
+    }
+}
+
+fn retry_after(answer: &Response) -> Option<Duration> {
+    let retryable = matches!(answer.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
+    let seconds = answer.headers().get("retry-after")?.to_str().ok()?.parse().ok()?;
+    retryable.then(|| Duration::from_secs(seconds))
+}
+
+async fn refused(answer: Response) -> ClientError {
+    let status = answer.status().as_u16();
+    let body = answer.bytes().await.unwrap_or_default();
+    match serde_json::from_slice::<ErrorBody>(&body) {
+        Ok(body) => ClientError::Api { status, body: Box::new(body) },
+        Err(_) => ClientError::Answer(format!("status {status} without an error body: is this an indelible server?")),
+    }
+}
+
+/// Percent-encodes a path segment.
+pub(crate) fn segment(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut out, b| {
+        if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~') {
+            out.push(char::from(b));
+        } else {
+            out.push_str(&format!("%{b:02X}"));
+        }
+        out
+    })
+}
+
+impl ClientError {
+    /// Whether the server said that nothing was done and that trying again helps.
+    fn is_retryable(&self) -> bool {
+        matches!(self, Self::Api { body, .. } if body.code == Code::Overloaded.name())
+    }
+}

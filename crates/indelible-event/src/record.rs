@@ -4,6 +4,7 @@
 use crate::{EventError, Timestamp, error::parse};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 
 /// Longest record in bytes: the limit of a C2SP entry bundle.
@@ -30,6 +31,18 @@ pub struct Attachment {
 }
 
 impl Attachment {
+    /// The attachment that these bytes are.
+    #[must_use]
+    pub fn of(data: &[u8]) -> Self {
+        Self { sha256: Sha256::digest(data).into(), size: data.len() as u64 }
+    }
+
+    /// The attachment with this SHA-256 in hex, its size not known (0).
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<Self> {
+        from_hex(text).map(|sha256| Self { sha256, size: 0 })
+    }
+
     /// The SHA-256 as 64 lower-case hex digits, as it stands in the record.
     #[must_use]
     pub fn hex(&self) -> String {

@@ -4,7 +4,6 @@
 use crate::error::{LogError, Result, damaged};
 use indelible_event::Attachment;
 use indelible_store::{Store, StoreError};
-use sha2::{Digest, Sha256};
 
 /// Path of an attachment in its log's store.
 pub(crate) fn path(attachment: &Attachment) -> String {
@@ -14,7 +13,7 @@ pub(crate) fn path(attachment: &Attachment) -> String {
 
 /// Stores `data` and returns what a record says of it.
 pub(crate) fn put(store: &dyn Store, data: &[u8]) -> Result<Attachment> {
-    let attachment = Attachment { sha256: Sha256::digest(data).into(), size: data.len() as u64 };
+    let attachment = Attachment::of(data);
     match store.create(&path(&attachment), data) {
         Ok(()) => Ok(attachment),
         // The same data was attached before; that it is still whole is checked, so
@@ -24,23 +23,27 @@ pub(crate) fn put(store: &dyn Store, data: &[u8]) -> Result<Attachment> {
     }
 }
 
-/// Reads an attachment and checks it against its hash.
+/// Reads an attachment and checks it against its hash and size.
 pub(crate) fn get(store: &dyn Store, attachment: &Attachment) -> Result<Vec<u8>> {
+    let data = get_by_hash(store, attachment)?;
+    if data.len() as u64 == attachment.size {
+        Ok(data)
+    } else {
+        Err(damaged(&path(attachment), 0, format!("attachment has {} bytes, its record says {}", data.len(), attachment.size)))
+    }
+}
+
+/// Reads an attachment and checks it against its hash.
+pub(crate) fn get_by_hash(store: &dyn Store, attachment: &Attachment) -> Result<Vec<u8>> {
     let path = path(attachment);
     let data = store.read(&path).map_err(|error| match error {
         StoreError::NotFound { .. } => LogError::NoRecord(format!("attachment {}", attachment.hex())),
         other => other.into(),
     })?;
-    let digest: [u8; 32] = Sha256::digest(&data).into();
-    if digest == attachment.sha256 && data.len() as u64 == attachment.size {
-        Ok(data)
-    } else {
-        Err(damaged(&path, 0, "attachment does not match its hash"))
-    }
+    if is_named(&path, &data) { Ok(data) } else { Err(damaged(&path, 0, "attachment does not match its hash")) }
 }
 
 /// Whether `path` is where an attachment of this data would be.
 pub(crate) fn is_named(path: &str, data: &[u8]) -> bool {
-    let attachment = Attachment { sha256: Sha256::digest(data).into(), size: data.len() as u64 };
-    self::path(&attachment) == path
+    self::path(&Attachment::of(data)) == path
 }

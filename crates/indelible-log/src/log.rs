@@ -426,6 +426,14 @@ impl Log {
         attachment::get(self.shared.store.as_ref(), attachment)
     }
 
+    /// Reads an attachment of which only the hash is known.
+    ///
+    /// # Errors
+    /// [`LogError::NoRecord`] or [`LogError::Damaged`].
+    pub fn attachment_by_hash(&self, attachment: Attachment) -> Result<Vec<u8>> {
+        attachment::get_by_hash(self.shared.store.as_ref(), &attachment)
+    }
+
     /// Leaf hash of a record.
     ///
     /// # Errors

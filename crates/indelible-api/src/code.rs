@@ -1,0 +1,84 @@
+//! Error codes: what a program reacts to. Messages are for people and may change.
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal, $status:literal;)*) => {
+        /// A code of the error envelope.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Code { $($(#[$doc])* $variant),* }
+
+        impl Code {
+            /// All codes.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The code as it stands in the envelope.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),* }
+            }
+
+            /// The HTTP status it comes with.
+            #[must_use]
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$variant => $status),* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// A parameter is missing or has a value that is not allowed.
+    InvalidRequest = "invalid_request", 400;
+    /// The body is not JSON (or not UTF-8).
+    InvalidJson = "invalid_json", 400;
+    /// An event has a member that is missing or wrong; `position` and `member` tell which.
+    InvalidEvent = "invalid_event", 400;
+    /// No format of that name.
+    UnknownFormat = "unknown_format", 400;
+    /// The name is not 1 to 63 of a-z, 0-9 and -.
+    InvalidLogName = "invalid_log_name", 400;
+    /// No such path.
+    NotFound = "not_found", 404;
+    /// No log of that name.
+    LogNotFound = "log_not_found", 404;
+    /// No record with that index or id, or not yet at that size.
+    RecordNotFound = "record_not_found", 404;
+    /// The path exists, but not with this method.
+    MethodNotAllowed = "method_not_allowed", 405;
+    /// The body did not arrive in time.
+    Timeout = "timeout", 408;
+    /// There is a log of that name already.
+    LogExists = "log_exists", 409;
+    /// The id was used before for other data; nothing of the batch was appended.
+    IdConflict = "id_conflict", 409;
+    /// The log takes entries and not events, or the other way round.
+    WrongKind = "wrong_kind", 409;
+    /// The body, the batch or one event is over a limit.
+    TooLarge = "too_large", 413;
+    /// Content-Type or Content-Encoding is not one of those taken.
+    UnsupportedMediaType = "unsupported_media_type", 415;
+    /// A defect of the server, or stored bytes that are damaged; see its log.
+    Internal = "internal", 500;
+    /// Too much at once; try again after Retry-After seconds. Nothing was appended.
+    Overloaded = "overloaded", 503;
+    /// The log stopped after a storage error; what was in flight may or may not have
+    /// been appended. An operator must look.
+    LogStopped = "log_stopped", 503;
+    /// The server is shutting down; nothing was appended.
+    ShuttingDown = "shutting_down", 503;
+    /// No room on the log's storage; nothing was appended.
+    StorageFull = "storage_full", 507;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Code;
+
+    #[test]
+    fn names_are_unique_and_statuses_are_errors() {
+        let mut names: Vec<_> = Code::ALL.iter().map(|code| code.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Code::ALL.len());
+        assert!(Code::ALL.iter().all(|code| (400..600).contains(&code.status())));
+    }
+}

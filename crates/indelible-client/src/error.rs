@@ -1,0 +1,73 @@
+//! What can go wrong between a client and a server.
+
+use indelible_api::ErrorBody;
+use indelible_tlog::{CheckpointError, OfflineError, ProofError};
+
+/// Shorthand for results of this crate.
+pub(crate) type Result<T> = std::result::Result<T, ClientError>;
+
+/// Why a call has no verified result.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Not a URL of a server.
+    #[error("{0:?} is not a URL such as http://127.0.0.1:7070 (plain http; TLS comes with access control)")]
+    Url(String),
+    /// The server could not be reached, or the connection broke: what was sent may or
+    /// may not have been carried out.
+    #[error("could not talk to {url}")]
+    Connect {
+        /// The server.
+        url: String,
+        /// What broke.
+        source: reqwest::Error,
+    },
+    /// The server refused.
+    #[error("{} ({}, request {})", body.message, body.code, body.request_id)]
+    Api {
+        /// HTTP status.
+        status: u16,
+        /// The server's error.
+        body: Box<ErrorBody>,
+    },
+    /// The answer is not what the API promises.
+    #[error("unexpected answer: {0}")]
+    Answer(String),
+    /// A checkpoint does not hold.
+    #[error("the server's checkpoint does not hold")]
+    Checkpoint(#[from] CheckpointError),
+    /// The server's checkpoint has fewer records than one seen before.
+    #[error("the server went back: its checkpoint has {size} records, one seen before has {held}")]
+    WentBack {
+        /// Records now.
+        size: u64,
+        /// Records before.
+        held: u64,
+    },
+    /// Two checkpoints of one log do not belong to one history.
+    #[error("the checkpoints of {from} and {to} records do not belong to one history")]
+    Forked {
+        /// Size of the older.
+        from: u64,
+        /// Size of the newer.
+        to: u64,
+        /// What does not hold.
+        source: ProofError,
+    },
+    /// A receipt is not for the bytes that were sent.
+    #[error("the receipt of event {position} is not for the bytes that were sent")]
+    OtherRecord {
+        /// Position in the batch.
+        position: usize,
+    },
+    /// A receipt's proof does not hold.
+    #[error("the inclusion proof of record {index} does not hold")]
+    Inclusion {
+        /// Index of the record.
+        index: u64,
+        /// What does not hold.
+        source: ProofError,
+    },
+    /// An offline proof from the server does not hold.
+    #[error("the receipt from the server does not hold")]
+    Offline(#[from] OfflineError),
+}

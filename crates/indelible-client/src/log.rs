@@ -1,0 +1,231 @@
+//! One log of a server, with its key pinned.
+
+use crate::{
+    Client, ClientError,
+    error::Result,
+    segment,
+};
+use indelible_api::{Appended, Consistency, EventView, Page, Receipt, ReceiptItem, ReceiptStatus};
+use indelible_event::{Attachment, MAX_RECORD_LEN, Payload, RecordHeader, Timestamp};
+use indelible_tlog::{Checkpoint, Hash, OfflineProof, VerifyingKey, leaf_hash, verify_consistency, verify_inclusion};
+use reqwest::{Method, RequestBuilder};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How to append.
+#[derive(Debug, Clone, Default)]
+pub struct AppendOptions {
+    /// Format of the events; default native.
+    pub format: Option<String>,
+    /// Ask for, and check, an inclusion proof for each event.
+    pub proof: bool,
+    /// Append what is good; the others' items are errors.
+    pub partial: bool,
+}
+
+/// A receipt that was checked.
+#[derive(Debug, Clone)]
+pub struct VerifiedReceipt {
+    /// The receipt.
+    pub receipt: Receipt,
+    /// The offline proof, if proofs were asked for.
+    pub proof: Option<OfflineProof>,
+}
+
+/// A log of a server. Clones share what was seen of the log.
+#[derive(Debug, Clone)]
+pub struct LogClient {
+    client: Client,
+    name: String,
+    key: VerifyingKey,
+    /// The largest checkpoint seen.
+    held: Arc<Mutex<Option<Checkpoint>>>,
+}
+
+impl LogClient {
+    pub(crate) fn new(client: Client, name: &str, key: VerifyingKey) -> Self {
+        Self { client, name: name.to_owned(), key, held: Arc::default() }
+    }
+
+    /// The pinned key.
+    #[must_use]
+    pub const fn key(&self) -> &VerifyingKey {
+        &self.key
+    }
+
+    fn get(&self, path: &str) -> RequestBuilder {
+        self.client.request(Method::GET, &format!("/v1/logs/{}/{path}", segment(&self.name)))
+    }
+
+    /// Appends events, each a JSON text, in one request. Returns one item per event,
+    /// in order: a receipt that was checked, or (partial) its error.
+    ///
+    /// # Errors
+    /// [`ClientError`]; when it is about a receipt the events may be in the log, but
+    /// the server is not to be trusted.
+    pub async fn append(&self, events: &[&str], options: &AppendOptions) -> Result<Vec<std::result::Result<VerifiedReceipt, indelible_api::ItemError>>> {
+        let mut body = Vec::with_capacity(events.iter().map(|event| event.len() + 1).sum::<usize>() + 2);
+        body.push(b'[');
+        for (n, event) in events.iter().enumerate() {
+            if n > 0 {
+                body.push(b',');
+            }
+            body.extend_from_slice(event.as_bytes());
+        }
+        body.push(b']');
+        let mut query = vec![("proof", options.proof.to_string()), ("partial", options.partial.to_string())];
+        if let Some(format) = &options.format {
+            query.push(("format", format.clone()));
+        }
+        let query: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", segment(value))).collect();
+        let path = format!("/v1/logs/{}/events?{}", segment(&self.name), query.join("&"));
+        let request = self.client.request(Method::POST, &path).header("content-type", "application/json").body(body);
+        let appended: Appended = self.client.json(request).await?;
+        self.check(events, options, appended)
+    }
+
+    /// Checks an answer against the events it is for.
+    fn check(&self, events: &[&str], options: &AppendOptions, appended: Appended) -> Result<Vec<std::result::Result<VerifiedReceipt, indelible_api::ItemError>>> {
+        if appended.receipts.len() != events.len() {
+            return Err(ClientError::Answer(format!("{} receipts for {} events", appended.receipts.len(), events.len())));
+        }
+        let checkpoint = Checkpoint::verify(appended.checkpoint.as_bytes(), &self.key)?;
+        let received_at: Timestamp =
+            appended.received_at.parse().map_err(|_| ClientError::Answer("received_at is not a time".into()))?;
+        let format = options.format.as_deref().unwrap_or(indelible_event::NATIVE);
+        let header = RecordHeader::new(received_at, &appended.recorded_by, format);
+        let mut record = Vec::new();
+        let mut checked = Vec::with_capacity(events.len());
+        for (position, (event, item)) in events.iter().zip(appended.receipts).enumerate() {
+            let receipt = match item {
+                ReceiptItem::Receipt(receipt) => receipt,
+                ReceiptItem::Refused { error } => {
+                    checked.push(Err(error));
+                    continue;
+                }
+            };
+            let leaf: Hash = receipt.leaf_hash.parse().map_err(|_| ClientError::Answer("leaf_hash is not a hash".into()))?;
+            // A duplicate's record was made by the first append; only its proof can be checked.
+            if receipt.status == ReceiptStatus::Created && leaf != expected_leaf(&header, &receipt.id, event.trim(), &mut record) {
+                return Err(ClientError::OtherRecord { position });
+            }
+            if receipt.index >= checkpoint.size {
+                return Err(ClientError::Answer(format!("record {} is not under the checkpoint of {} records", receipt.index, checkpoint.size)));
+            }
+            let proof = match (&receipt.inclusion_proof, options.proof) {
+                (_, false) => None,
+                (None, true) => return Err(ClientError::Answer("a receipt has no proof although one was asked for".into())),
+                (Some(texts), true) => Some(check_inclusion(&receipt, leaf, texts, &checkpoint, &appended.checkpoint)?),
+            };
+            checked.push(Ok(VerifiedReceipt { receipt, proof }));
+        }
+        self.hold(checkpoint);
+        Ok(checked)
+    }
+
+    /// Keeps the largest checkpoint. Answers of concurrent appends arrive in any
+    /// order, so a smaller one is no sign of anything here; see [`LogClient::advance`].
+    fn hold(&self, checkpoint: Checkpoint) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.as_ref().is_none_or(|held| held.size < checkpoint.size) {
+            *held = Some(checkpoint);
+        }
+    }
+
+    /// Fetches the latest checkpoint, and checks that it continues the largest one
+    /// seen before and, if given, `since`.
+    ///
+    /// # Errors
+    /// [`ClientError::WentBack`] or [`ClientError::Forked`] when it does not.
+    pub async fn advance(&self, since: Option<&Checkpoint>) -> Result<(Checkpoint, String)> {
+        let note = self.client.text(self.get("checkpoint")).await?;
+        let checkpoint = Checkpoint::verify(note.as_bytes(), &self.key)?;
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for older in held.iter().chain(since) {
+            self.check_continues(older, &checkpoint).await?;
+        }
+        self.hold(checkpoint.clone());
+        Ok((checkpoint, note))
+    }
+
+    async fn check_continues(&self, older: &Checkpoint, newer: &Checkpoint) -> Result<()> {
+        let (from, to) = (older.size, newer.size);
+        if from > to {
+            return Err(ClientError::WentBack { size: to, held: from });
+        }
+        if from == 0 {
+            return Ok(());
+        }
+        let answer: Consistency = self.client.json(self.get(&format!("consistency?from={from}&to={to}"))).await?;
+        let proof: std::result::Result<Vec<Hash>, _> = answer.proof.iter().map(|hash| hash.parse()).collect();
+        let proof = proof.map_err(|_| ClientError::Answer("a consistency proof has something else than hashes".into()))?;
+        verify_consistency(from, to, &proof, older.root.as_ref(), newer.root.as_ref())
+            .map_err(|source| ClientError::Forked { from, to, source })
+    }
+
+    /// The event view of a record, by index or id, as the server shows it.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn event(&self, record: &str) -> Result<EventView> {
+        self.client.json(self.get(&format!("events/{}", segment(record)))).await
+    }
+
+    /// A page of events after `after`, oldest first; waits up to `wait_s` seconds for one.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn events(&self, after: Option<u64>, limit: usize, newest_first: bool, wait_s: u64) -> Result<Page<EventView>> {
+        let after = after.map_or_else(String::new, |after| format!("&after={after}"));
+        let order = if newest_first { "desc" } else { "asc" };
+        self.client.json(self.get(&format!("events?limit={limit}&order={order}&wait={wait_s}{after}"))).await
+    }
+
+    /// The bytes of a record, by index or id, exactly as they were hashed.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn record(&self, record: &str) -> Result<bytes::Bytes> {
+        self.client.bytes(self.get(&format!("records/{}", segment(record)))).await
+    }
+
+    /// The offline proof of a record, by index or id, checked against the record.
+    ///
+    /// # Errors
+    /// [`ClientError::Offline`] when it does not hold.
+    pub async fn prove(&self, record: &str, size: Option<u64>) -> Result<OfflineProof> {
+        let size = size.map_or_else(String::new, |size| format!("?size={size}"));
+        let text = self.client.text(self.get(&format!("receipts/{}{size}", segment(record)))).await?;
+        let proof = OfflineProof::parse(text.as_bytes())?;
+        let bytes = self.record(&proof.index.to_string()).await?;
+        proof.verify(&bytes, &self.key)?;
+        Ok(proof)
+    }
+
+    /// A tile or entry bundle, or the checkpoint, below the log's tlog-tiles prefix.
+    pub(crate) async fn tile(&self, path: &str) -> Result<bytes::Bytes> {
+        self.client.bytes(self.client.request(Method::GET, &format!("/tlog/{}/{path}", segment(&self.name)))).await
+    }
+
+    /// An attachment by the hex SHA-256 a record names, checked against it by the caller.
+    pub(crate) async fn attachment(&self, hex: &str) -> Result<bytes::Bytes> {
+        self.client.bytes(self.get(&format!("attachments/{hex}"))).await
+    }
+}
+
+/// The leaf hash of the record the server must have made.
+fn expected_leaf(header: &RecordHeader, id: &str, data: &str, record: &mut Vec<u8>) -> Hash {
+    record.clear();
+    if header.encode(id, Payload::Inline(data), record) > MAX_RECORD_LEN {
+        record.clear();
+        header.encode(id, Payload::Attachment(Attachment::of(data.as_bytes())), record);
+    }
+    leaf_hash(record)
+}
+
+fn check_inclusion(receipt: &Receipt, leaf: Hash, texts: &[String], checkpoint: &Checkpoint, note: &str) -> Result<OfflineProof> {
+    let hashes: std::result::Result<Vec<Hash>, _> = texts.iter().map(|text| text.parse()).collect();
+    let hashes = hashes.map_err(|_| ClientError::Answer("an inclusion proof has something else than hashes".into()))?;
+    verify_inclusion(leaf.as_ref(), receipt.index, checkpoint.size, &hashes, checkpoint.root.as_ref())
+        .map_err(|source| ClientError::Inclusion { index: receipt.index, source })?;
+    Ok(OfflineProof { extra: None, index: receipt.index, hashes, checkpoint: note.to_owned() })
+}

@@ -1,0 +1,154 @@
+//! The one place where failures become answers.
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use indelible_api::{Code, ErrorBody, ItemError};
+use indelible_event::EventError;
+use indelible_log::{AppendError, BatchError, LogError, StageError};
+use indelible_store::StoreError;
+
+/// A request failed.
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    pub(crate) code: Code,
+    pub(crate) message: String,
+    pub(crate) position: Option<usize>,
+    pub(crate) member: Option<String>,
+    /// For the server's log only: 5xx bodies never carry causes.
+    cause: Option<String>,
+}
+
+/// Shorthand for results of handlers.
+pub(crate) type Result<T> = std::result::Result<T, ApiError>;
+
+impl ApiError {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), position: None, member: None, cause: None }
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(Code::InvalidRequest, message)
+    }
+
+    fn internal(message: &str, cause: &dyn std::error::Error) -> Self {
+        Self { cause: Some(chain(cause)), ..Self::new(Code::Internal, message) }
+    }
+
+    /// The same error, about the event at `position` of a batch.
+    pub(crate) fn at(mut self, position: usize) -> Self {
+        self.position = Some(position);
+        self
+    }
+
+    /// The error as an item of a partial batch.
+    pub(crate) fn into_item(self) -> ItemError {
+        ItemError { code: self.code.name().to_owned(), message: self.message, member: self.member }
+    }
+
+    /// Whether the whole request fails with it, even in a partial batch.
+    pub(crate) const fn is_fatal(&self) -> bool {
+        self.code.status() >= 500 || matches!(self.code, Code::WrongKind)
+    }
+}
+
+/// An error with all its causes on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// The request id is not known where an error is made; a middleware puts it in.
+pub(crate) const REQUEST_ID_PLACE: &str = "";
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        if let Some(cause) = &self.cause {
+            tracing::error!(code = self.code.name(), cause, "request failed");
+        }
+        let status = StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = ErrorBody {
+            code: self.code.name().to_owned(),
+            message: self.message,
+            request_id: REQUEST_ID_PLACE.to_owned(),
+            position: self.position,
+            member: self.member,
+        };
+        let mut response = (status, Json(body.clone())).into_response();
+        if matches!(self.code, Code::Overloaded | Code::ShuttingDown | Code::StorageFull) {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response.extensions_mut().insert(body);
+        response
+    }
+}
+
+impl From<EventError> for ApiError {
+    fn from(error: EventError) -> Self {
+        let code = match &error {
+            EventError::Json(_) => Code::InvalidJson,
+            EventError::Member { .. } => Code::InvalidEvent,
+            EventError::UnknownFormat(_) => Code::UnknownFormat,
+        };
+        let known = indelible_event::format_names().join(", ");
+        let message = match &error {
+            EventError::UnknownFormat(_) => format!("{error}; known are {known}"),
+            _ => error.to_string(),
+        };
+        Self { member: error.path().map(str::to_owned), ..Self::new(code, message) }
+    }
+}
+
+impl From<LogError> for ApiError {
+    fn from(error: LogError) -> Self {
+        match &error {
+            LogError::NoRecord(what) => Self::new(Code::RecordNotFound, format!("no record {what} in this log")),
+            LogError::Invalid(message) => Self::invalid(message.clone()),
+            LogError::Store(StoreError::Io { .. }) if is_full(&error) => Self::new(Code::StorageFull, "no space left on the log's storage; nothing was written"),
+            _ => Self::internal("the log's storage could not be read or written; the server's log says what is wrong", &error),
+        }
+    }
+}
+
+fn is_full(error: &LogError) -> bool {
+    matches!(error, LogError::Store(source) if source.is_full())
+}
+
+impl From<AppendError> for ApiError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Conflict { position, ref id, .. } => {
+                let message = format!("{error}; an id names one event for ever: send it with another id, or as a correction (`corrects`: {id:?})");
+                Self::new(Code::IdConflict, message).at(position)
+            }
+            AppendError::Full(_) => Self::new(Code::StorageFull, "no space left on the log's storage; nothing was appended, try again when there is room"),
+            AppendError::Stopped(_) => Self {
+                cause: Some(error.to_string()),
+                ..Self::new(Code::LogStopped, "the log stopped after a storage error; what was in flight may or may not have been appended: once it is back, send it again with the same ids")
+            },
+            AppendError::Closed => Self::new(Code::ShuttingDown, "the server is shutting down; nothing was appended"),
+        }
+    }
+}
+
+impl From<StageError> for ApiError {
+    fn from(error: StageError) -> Self {
+        match error {
+            StageError::Event(error) => error.into(),
+            StageError::TooLarge(_) => Self::new(Code::TooLarge, error.to_string()),
+            StageError::Batch(BatchError::Full) => Self::new(Code::TooLarge, format!("{error}; split it")),
+            StageError::Batch(BatchError::Record(_)) => Self::new(Code::TooLarge, error.to_string()),
+            StageError::Raw => Self::new(Code::WrongKind, error.to_string()),
+            StageError::Log(error) => error.into(),
+            StageError::Append(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The OpenAPI document, generated from the handlers and the wire types.
+
+use crate::routes::{append, events, logs, proofs, system, tlog};
+use utoipa::OpenApi;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "indelible",
+        description = "An immutable audit log that anyone can check. Every error is an ErrorBody; its codes are in docs/errors.md.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    paths(
+        logs::list_logs, logs::create_log, logs::show_log,
+        append::append_events, events::list_events, events::show_event, events::show_record, events::show_attachment,
+        proofs::show_receipt, proofs::show_consistency, proofs::show_checkpoint,
+        tlog::checkpoint, tlog::tile, tlog::add,
+        system::healthz, system::readyz, system::metrics, system::openapi,
+    )
+)]
+struct Document;
+
+/// The document as JSON.
+#[must_use]
+pub fn openapi_json() -> String {
+    Document::openapi().to_pretty_json().unwrap_or_default()
+}

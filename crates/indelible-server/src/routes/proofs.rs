@@ -1,0 +1,116 @@
+//! Receipts, consistency proofs, checkpoints.
+
+use crate::{
+    app::App,
+    body::in_background,
+    error::{ApiError, Result},
+    params::Params,
+    routes::events::locate,
+};
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::{HeaderMap, HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use indelible_api::{Consistency, ErrorBody, ReceiptView};
+use indelible_tlog::Hash;
+use serde::Deserialize;
+use std::sync::Arc;
+use utoipa::IntoParams;
+
+/// Under which checkpoint.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SizeParams {
+    /// Size of the tree; default the latest.
+    size: Option<u64>,
+}
+
+/// Between which sizes.
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RangeParams {
+    /// Size of the older tree.
+    from: u64,
+    /// Size of the newer tree; default the latest.
+    #[serde(default)]
+    to: Option<u64>,
+}
+
+pub(crate) fn text(body: String) -> Response {
+    let mut response = body.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
+fn texts(hashes: &[Hash]) -> Vec<String> {
+    hashes.iter().map(ToString::to_string).collect()
+}
+
+/// The receipt of a record, by index or id: a C2SP tlog-proof file, or JSON on
+/// `Accept: application/json`.
+#[utoipa::path(get, path = "/v1/logs/{log}/receipts/{record}", tag = "proofs",
+    params(("log" = String, Path, description = "Name of the log"), ("record" = String, Path, description = "Index or id"), SizeParams),
+    responses((status = 200, content((String = "text/plain"), (ReceiptView = "application/json"))), (status = 404, body = ErrorBody)))]
+pub(crate) async fn show_receipt(
+    State(app): State<Arc<App>>,
+    Path((name, record)): Path<(String, String)>,
+    Params(params): Params<SizeParams>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let log = app.log(&name)?;
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let json = accept.contains("application/json");
+    in_background(move || {
+        let index = locate(&log, &record)?;
+        let proof = log.prove(index, params.size)?;
+        if !json {
+            return Ok(text(proof.to_string()));
+        }
+        let leaf_hash = log.leaf_hash(index)?.to_string();
+        let view = ReceiptView { index, leaf_hash, inclusion_proof: texts(&proof.hashes), checkpoint: proof.checkpoint };
+        Ok(Json(view).into_response())
+    })
+    .await
+}
+
+/// Proof that the log of `from` records is a prefix of the log of `to` records.
+#[utoipa::path(get, path = "/v1/logs/{log}/consistency", tag = "proofs",
+    params(("log" = String, Path, description = "Name of the log"), RangeParams),
+    responses((status = 200, body = Consistency), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(crate) async fn show_consistency(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    Params(params): Params<RangeParams>,
+) -> Result<Json<Consistency>> {
+    let log = app.log(&name)?;
+    in_background(move || {
+        let (from, to) = (params.from, params.to.unwrap_or_else(|| log.head().size));
+        if from > to {
+            return Err(ApiError::invalid(format!("from={from} is larger than to={to}")));
+        }
+        let proof = log.consistency_proof(from, to)?;
+        let (from_root, to_root) = (log.root(from)?.to_string(), log.root(to)?.to_string());
+        Ok(Json(Consistency { from, to, from_root, to_root, proof: texts(&proof) }))
+    })
+    .await
+}
+
+/// The signed checkpoint, the latest or of `size` records (C2SP tlog-checkpoint).
+#[utoipa::path(get, path = "/v1/logs/{log}/checkpoint", tag = "proofs",
+    params(("log" = String, Path, description = "Name of the log"), SizeParams),
+    responses((status = 200, body = String, content_type = "text/plain"), (status = 404, body = ErrorBody)))]
+pub(crate) async fn show_checkpoint(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    Params(params): Params<SizeParams>,
+) -> Result<Response> {
+    let log = app.log(&name)?;
+    match params.size {
+        None => Ok(text(log.head().note.to_string())),
+        Some(size) => in_background(move || Ok(text(log.checkpoint(size)?.to_string()))).await,
+    }
+}
