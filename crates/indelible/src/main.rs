@@ -1,1 +1,116 @@
-fn main(){}
+//! `indelible`: one binary, the server and every command.
+
+mod commands;
+mod company;
+mod output;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Allocation is a tenth of the work of an append; mimalloc halves it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// An immutable audit log that anyone can check.
+///
+/// Systems append events and get receipts; a receipt verifies offline, with a public
+/// key, that the event is in an append-only Merkle log. Start with `indelible demo`.
+#[derive(Debug, Parser)]
+#[command(name = "indelible", version, propagate_version = true, max_term_width = 100)]
+struct Arguments {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, clap::Args)]
+struct Global {
+    /// The server that commands talk to
+    #[arg(long, global = true, env = "INDELIBLE_URL", default_value = "http://127.0.0.1:7070", value_name = "URL")]
+    url: String,
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(commands::serve::Serve),
+    /// See it work: a server with a week of a small company's events, verified, then tampered with
+    Demo(commands::demo::Demo),
+    /// Create and list logs
+    #[command(subcommand)]
+    Log(commands::log::LogCommand),
+    /// Append events from files or standard input, and check every receipt
+    Append(commands::append::Append),
+    /// Show a record by index or id
+    Get(commands::read::Get),
+    /// Show the newest events, and follow the log
+    Tail(commands::read::Tail),
+    /// Write the offline proof of a record (a C2SP tlog-proof)
+    Prove(commands::read::Prove),
+    /// Verify a proof, a data directory, or a server; exits 0 only if everything holds
+    Verify(commands::verify::Verify),
+    /// Print the latest signed checkpoint; keep it to verify against later
+    Checkpoint(commands::read::ShowCheckpoint),
+    /// Show the key of a log
+    #[command(subcommand)]
+    Key(commands::log::KeyCommand),
+    /// Measure this machine: appends, proofs, verification
+    Bench(commands::bench::Bench),
+    /// Print a completion script
+    Completions {
+        /// Shell
+        shell: clap_complete::Shell,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            output::print_error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let Arguments { global, command } = arguments;
+    match command {
+        Command::Serve(serve) => serve.run(),
+        Command::Demo(demo) => demo.run(),
+        Command::Bench(bench) => bench.run(&global),
+        Command::Verify(verify) => verify.run(&global),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "indelible", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Log(log) => block_on(log.run(&global)),
+        Command::Append(append) => block_on(append.run(&global)),
+        Command::Get(get) => block_on(get.run(&global)),
+        Command::Tail(tail) => block_on(tail.run(&global)),
+        Command::Prove(prove) => block_on(prove.run(&global)),
+        Command::Checkpoint(checkpoint) => block_on(checkpoint.run(&global)),
+        Command::Key(key) => block_on(key.run(&global)),
+    }
+}
+
+/// Runs a client command on a runtime of its own.
+fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

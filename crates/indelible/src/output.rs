@@ -1,0 +1,98 @@
+//! What people see: colours where a terminal has them, errors with causes and hints.
+
+use anstyle::{AnsiColor, Style};
+use indelible_client::ClientError;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::Write as _;
+
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const FAINT: Style = Style::new().dimmed();
+pub(crate) const STRONG: Style = Style::new().bold();
+
+/// Prints a line. A reader that went away (`| head`) is not an error of ours.
+pub(crate) fn line(text: impl std::fmt::Display) {
+    if writeln!(anstream::stdout(), "{text}").is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// Prints to standard error.
+pub(crate) fn note(text: impl std::fmt::Display) {
+    // There is nowhere left to report that standard error is closed.
+    writeln!(anstream::stderr(), "{text}").unwrap_or_default();
+}
+
+/// Prints a value as one line of JSON.
+pub(crate) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    line(serde_json::to_string(value)?);
+    Ok(())
+}
+
+/// `error:`, its causes, and a hint where one helps.
+pub(crate) fn print_error(error: &anyhow::Error) {
+    note(format_args!("{BAD}error:{BAD:#} {error}"));
+    for cause in error.chain().skip(1) {
+        note(format_args!("  {FAINT}because:{FAINT:#} {cause}"));
+    }
+    if let Some(hint) = hint(error) {
+        note(format_args!("  {STRONG}hint:{STRONG:#} {hint}"));
+    }
+}
+
+fn hint(error: &anyhow::Error) -> Option<&'static str> {
+    let client = error.chain().find_map(|cause| cause.downcast_ref::<ClientError>());
+    if let Some(ClientError::Connect { .. }) = client {
+        return Some("is the server running? start it with `indelible serve`, or name another with --url or INDELIBLE_URL");
+    }
+    let log = error.chain().find_map(|cause| cause.downcast_ref::<indelible_log::LogError>())?;
+    match log {
+        indelible_log::LogError::Damaged { .. } => Some("restore the file from a copy; `indelible verify` tells what is affected"),
+        indelible_log::LogError::RolledBack { .. } | indelible_log::LogError::Forked { .. } => {
+            Some("this is an older or another copy of the data: restore the newest one; only if that is lost for good, remove the named checkpoint and tell those who hold receipts")
+        }
+        indelible_log::LogError::Store(indelible_store::StoreError::Locked { .. }) => Some("another indelible process has this data directory open"),
+        _ => None,
+    }
+}
+
+/// A progress bar on standard error; invisible where that is no terminal.
+pub(crate) fn progress(total: u64, unit: &str) -> ProgressBar {
+    let bar = ProgressBar::new(total);
+    let template = match unit {
+        "bytes" => "{bar:30} {bytes}/{total_bytes} {msg} {eta}".to_owned(),
+        unit => format!("{{bar:30}} {{human_pos}}/{{human_len}} {unit} {{per_sec}} {{eta}}"),
+    };
+    if let Ok(style) = ProgressStyle::with_template(&template) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// 1234567 → "1,234,567".
+pub(crate) fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Bytes for people.
+pub(crate) fn bytes(n: u64) -> String {
+    indicatif::HumanBytes(n).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_grouped() {
+        assert_eq!([0, 12, 123, 1234, 1_234_567].map(count), ["0", "12", "123", "1,234", "1,234,567"]);
+    }
+}
