@@ -1,1 +1,104 @@
-fn main(){}
+//! `cargo xtask`: everything around the code, in one place.
+
+mod interop;
+mod postgres;
+mod tidy;
+
+use anyhow::{Context as _, bail};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Instant,
+};
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+
+  demo      build and run the demo
+  test      install what the tests need and run them all
+  ci        the gate: format, lints, tests, docs, dependencies, tidy
+  tidy      check dependency edges and house rules
+  interop   let programs we did not write judge a running server (needs Go)
+  simulate  run the crash simulation over SEEDS seeds (default 2000) from FIRST (default 0)
+  postgres  compare durable appends with PostgreSQL on this machine (needs PostgreSQL)";
+
+fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.collect();
+    std::env::set_current_dir(root()).context("could not enter the repository")?;
+    match command.as_str() {
+        "demo" => run("cargo", &[&["run", "--release", "--package", "indelible", "--", "demo"], texts(&rest).as_slice()].concat()),
+        "test" => test(),
+        "ci" => ci(),
+        "tidy" => tidy::check(),
+        "interop" => interop::judge(),
+        "simulate" => simulate(&rest),
+        "postgres" => postgres::compare(),
+        _ => bail!("{USAGE}"),
+    }
+}
+
+fn texts(arguments: &[String]) -> Vec<&str> {
+    arguments.iter().map(String::as_str).collect()
+}
+
+/// The repository.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_owned)
+}
+
+/// Runs a program and fails if it does.
+pub(crate) fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
+    let status = Command::new(program).args(arguments).status();
+    let status = status.with_context(|| format!("could not run {program}"))?;
+    if status.success() { Ok(()) } else { bail!("{program} {} failed", arguments.join(" ")) }
+}
+
+#[expect(clippy::print_stderr, reason = "a task runner reports its steps")]
+pub(crate) fn step(name: &str, body: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let started = Instant::now();
+    eprintln!("== {name}");
+    body().with_context(|| format!("step {name} failed"))?;
+    eprintln!("== {name}: ok, {:.0} s", started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// The tests need nothing but cargo today; what they come to need is installed here.
+fn test() -> anyhow::Result<()> {
+    step("test", || run("cargo", &["test", "--workspace", "--all-targets"]))?;
+    step("doctest", || run("cargo", &["test", "--workspace", "--doc"]))
+}
+
+fn ci() -> anyhow::Result<()> {
+    step("tidy", tidy::check)?;
+    step("fmt", || run("cargo", &["fmt", "--all", "--check"]))?;
+    step("clippy", || run("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    test()?;
+    step("doc", || {
+        let status = Command::new("cargo")
+            .args(["doc", "--workspace", "--no-deps", "--document-private-items"])
+            .env("RUSTDOCFLAGS", "-D warnings")
+            .status()?;
+        if status.success() { Ok(()) } else { bail!("cargo doc failed") }
+    })?;
+    step("deny", deny)
+}
+
+/// Bans, licences and sources; advisories need a database that CI cannot reach.
+fn deny() -> anyhow::Result<()> {
+    if Command::new("cargo").args(["deny", "--version"]).output().is_ok_and(|found| !found.status.success()) {
+        run("cargo", &["install", "cargo-deny", "--locked", "--version", "0.20.2"])?;
+    }
+    run("cargo", &["deny", "--workspace", "check", "bans", "licenses", "sources"])
+}
+
+fn simulate(arguments: &[String]) -> anyhow::Result<()> {
+    let seeds = arguments.first().map_or("2000", String::as_str);
+    let first = arguments.get(1).map_or("0", String::as_str);
+    let status = Command::new("cargo")
+        .args(["test", "--release", "--package", "indelible-sim", "seeds", "--", "--nocapture"])
+        .env("INDELIBLE_SIM_SEEDS", seeds)
+        .env("INDELIBLE_SIM_FIRST", first)
+        .status()?;
+    if status.success() { Ok(()) } else { bail!("a seed failed: it is named above and reproduces with the same command") }
+}

@@ -201,8 +201,14 @@ impl Log {
         let sealer_shared = Arc::clone(&shared);
         let threads = vec![
             spawn("sequencer", move || sequencer.run()),
-            spawn("sealer", move || run_sealer(&sealer_shared, &sealer_wakes, &sealed, &origin)),
-            spawn("preparer", move || run_preparer(&journals, &preparer_wakes)),
+            spawn("sealer", move || {
+                yield_to_commits();
+                run_sealer(&sealer_shared, &sealer_wakes, &sealed, &origin);
+            }),
+            spawn("preparer", move || {
+                yield_to_commits();
+                run_preparer(&journals, &preparer_wakes);
+            }),
         ];
         Ok(Self {
             manifest: opened.manifest,
@@ -558,6 +564,16 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
         body();
     };
     thread::Builder::new().name(name.to_owned()).spawn(guarded).expect("the system starts a thread")
+}
+
+/// Lets the sequencer have the processor first: a commit waits for a wake-up after
+/// each sync. Background work is bounded by back-pressure, not by priority.
+fn yield_to_commits() {
+    const NICE: i32 = 5;
+    // On Linux the priority is the calling thread's. Refused, nothing is lost but speed.
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::debug!(%error, "background threads run at ordinary priority");
+    }
 }
 
 type SealedSignal = Arc<(Mutex<()>, parking_lot::Condvar)>;

@@ -60,17 +60,17 @@ fn expected(tree: &impl NodeReader<Error = crate::LogError>, number: u64, bundle
     Ok((global * BUNDLE_RECORDS, tree.node(BUNDLE_LEVEL, global)?))
 }
 
-/// Reads a segment back from storage, checks that its records hash to the tree,
-/// and returns the hashes of their ids.
+/// Reads a segment back from storage, checks that its records hash to the leaves of
+/// the tree and its roots are the tree's, and returns the hashes of their ids.
 fn read_back(shared: &Shared, segment: &Segment) -> Result<Vec<Option<IdHash>>> {
     let tree = shared.tree();
     let footer = segment.footer()?;
     let mut ids = Vec::with_capacity(SEGMENT_RECORDS as usize);
     for bundle in 0..SEGMENT_BUNDLES {
         let raw = segment.bundle(&footer, bundle)?;
-        let leaves = read_bundle(&raw, &mut ids);
         let (first, root) = expected(&tree, segment.number, bundle)?;
-        if leaves.len() as u64 != BUNDLE_RECORDS || segment::fold(&leaves) != root {
+        let leaves = read_bundle(&raw, &mut ids);
+        if Some(&root) != footer.roots.get(bundle) || shared.unsealed_leaves(first) != Some(leaves) {
             let problem = format!("records from {first} on do not hash to the tree they were sealed from");
             return Err(damaged(segment.path(), segment.bundle_offset(&footer, bundle), problem));
         }

@@ -133,11 +133,29 @@ pub(crate) fn write(
     Ok(())
 }
 
+thread_local! {
+    /// Making a decompressor costs as much as decompressing a bundle.
+    static DECOMPRESSOR: std::cell::RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { std::cell::RefCell::new(None) };
+}
+
+fn decompress(packed: &[u8], raw_len: usize) -> Option<Vec<u8>> {
+    DECOMPRESSOR.with_borrow_mut(|kept| {
+        if kept.is_none() {
+            *kept = zstd::bulk::Decompressor::new().ok();
+        }
+        kept.as_mut()?.decompress(packed, raw_len).ok()
+    })
+}
+
 /// Root over a power-of-two row of nodes.
 pub(crate) fn fold(row: &[Hash]) -> Hash {
     let mut row = row.to_vec();
     while row.len() > 1 {
-        row = row.chunks_exact(2).map(|pair| node_hash(&pair[0], &pair[1])).collect();
+        // In place: the parent at n is written after its children at 2n and 2n + 1 are read.
+        for n in 0..row.len() / 2 {
+            row[n] = node_hash(&row[2 * n], &row[2 * n + 1]);
+        }
+        row.truncate(row.len() / 2);
     }
     row.first().copied().unwrap_or_default()
 }
@@ -205,9 +223,7 @@ impl Segment {
         if crc32c::crc32c(&packed) != entry.crc {
             return Err(damaged(&self.path, entry.offset, format!("bundle of {records} does not match its checksum")));
         }
-        let raw = zstd::bulk::decompress(&packed, entry.raw_len as usize)
-            .ok()
-            .filter(|raw| raw.len() == entry.raw_len as usize);
+        let raw = decompress(&packed, entry.raw_len as usize).filter(|raw| raw.len() == entry.raw_len as usize);
         raw.ok_or_else(|| damaged(&self.path, entry.offset, format!("bundle of {records} does not decompress")))
     }
 

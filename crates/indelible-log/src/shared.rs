@@ -312,6 +312,12 @@ impl Shared {
         Ok(found)
     }
 
+    /// Leaf hashes of a bundle that is not sealed yet; `None` if it is.
+    pub(crate) fn unsealed_leaves(&self, first: u64) -> Option<Vec<Hash>> {
+        let state = self.state.read();
+        (first..first + BUNDLE_RECORDS).map(|index| state.nodes.get(0, index)).collect()
+    }
+
     /// A reader of the tree's nodes that keeps what it reads for one proof.
     pub(crate) fn tree(&self) -> TreeReader<'_> {
         TreeReader { shared: self, leaves: std::cell::RefCell::default() }

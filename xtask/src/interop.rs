@@ -1,0 +1,173 @@
+//! Programs we did not write judge a running server: Tessera's `fsck` and the Go
+//! reference implementation of signed notes and proofs.
+
+use crate::{root, run, step};
+use anyhow::{Context as _, bail};
+use std::{
+    fs::{self, File},
+    io::{BufRead as _, BufReader, Write as _},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+const FSCK: &str = "github.com/transparency-dev/tessera/cmd/fsck@v1.0.4";
+const RECORDS: usize = 70_000;
+
+/// A program that is stopped when this is dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        self.0.kill().unwrap_or_default();
+        drop(self.0.wait());
+    }
+}
+
+struct Tools {
+    indelible: PathBuf,
+    fsck: PathBuf,
+    interop: PathBuf,
+    folder: PathBuf,
+}
+
+pub(crate) fn judge() -> anyhow::Result<()> {
+    let folder = root().join("target/interop");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir_all(&folder)?;
+    let tools = Tools {
+        indelible: root().join("target/release/indelible"),
+        fsck: folder.join("fsck"),
+        interop: folder.join("interop"),
+        folder,
+    };
+    step("build the server", || run("cargo", &["build", "--release", "--package", "indelible"]))?;
+    step("build the judges", || tools.build())?;
+    let server = tools.serve()?;
+    step("append 70,000 records", || tools.append(0, RECORDS))?;
+    fs::write(tools.key(), tools.output(&["key", "show", "prod"])?)?;
+    step("fsck accepts the log", || tools.fsck(&server.1, true))?;
+    step("fsck accepts the log while it grows", || tools.fsck_while_growing(&server.1))?;
+    step("golang.org/x/mod/sumdb accepts proofs and checkpoints", || tools.check(&server.1))?;
+    drop(server);
+    let server = tools.serve()?;
+    step("fsck accepts the log after a restart", || tools.fsck(&server.1, true))?;
+    step("golang.org/x/mod/sumdb accepts it after a restart", || tools.check(&server.1))?;
+    for path in ["tile/0/007", "tile/1/000", "tile/entries/100"] {
+        step(&format!("fsck rejects the log with one byte of {path} changed"), || tools.fsck_tampered(&server.1, path))?;
+    }
+    Ok(())
+}
+
+impl Tools {
+    fn key(&self) -> PathBuf {
+        self.folder.join("prod.vkey")
+    }
+
+    fn build(&self) -> anyhow::Result<()> {
+        let status = Command::new("go").args(["install", FSCK]).env("GOBIN", &self.folder).status();
+        if !status.context("go is needed for this step")?.success() {
+            bail!("could not build {FSCK}");
+        }
+        let status = Command::new("go").args(["build", "-o"]).arg(&self.interop).arg(".").current_dir(root().join("interop")).status()?;
+        if status.success() { Ok(()) } else { bail!("could not build interop/") }
+    }
+
+    /// Starts the server on a free port and waits for its address.
+    fn serve(&self) -> anyhow::Result<(Running, String)> {
+        let mut child = Command::new(&self.indelible)
+            .args(["serve", "--listen", "127.0.0.1:0", "--log-level", "warn", "--data"])
+            .arg(self.folder.join("data"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("could not start the server")?;
+        let url = announced_url(&mut child)?;
+        let running = Running(child);
+        if !self.folder.join("data/logs/prod").exists() {
+            self.client(&url, &["log", "create", "prod"])?;
+        }
+        fs::write(self.folder.join("url"), &url)?;
+        Ok((running, url))
+    }
+
+    fn client(&self, url: &str, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = Command::new(&self.indelible).args(["--url", url]).args(arguments).stderr(Stdio::inherit()).output()?;
+        anyhow::ensure!(output.status.success(), "indelible {} failed", arguments.join(" "));
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    fn output(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        self.client(&fs::read_to_string(self.folder.join("url"))?, arguments)
+    }
+
+    fn append(&self, first: usize, count: usize) -> anyhow::Result<()> {
+        let path = self.folder.join("events.ndjson");
+        let mut file = std::io::BufWriter::new(File::create(&path)?);
+        for n in first..first + count {
+            writeln!(
+                file,
+                r#"{{"id":"interop-{n}","time":"2026-03-01T12:00:00Z","action":"interop.tested","actor":{{"type":"service","id":"xtask"}},"outcome":{{"result":"success"}}}}"#
+            )?;
+        }
+        file.into_inner()?;
+        self.output(&["append", "prod", &path.display().to_string()]).map(drop)
+    }
+
+    fn fsck_command(&self, url: &str) -> Command {
+        let mut command = Command::new(&self.fsck);
+        command.arg(format!("-storage_url={url}/tlog/prod/"));
+        command.arg(format!("-public_key={}", self.key().display()));
+        command.arg("-ui=false");
+        command
+    }
+
+    fn fsck(&self, url: &str, accept: bool) -> anyhow::Result<()> {
+        let output = self.fsck_command(url).output()?;
+        if output.status.success() == accept {
+            return Ok(());
+        }
+        bail!("fsck {}:\n{}", if accept { "refused the log" } else { "accepted a tampered log" }, String::from_utf8_lossy(&output.stderr))
+    }
+
+    /// fsck checks one checkpoint; more records come in while it reads.
+    fn fsck_while_growing(&self, url: &str) -> anyhow::Result<()> {
+        std::thread::scope(|scope| {
+            let growing = scope.spawn(|| (0..20).try_for_each(|n| self.append(RECORDS + n * 1000, 1000)));
+            let mut rounds = 0;
+            while !growing.is_finished() || rounds == 0 {
+                self.fsck(url, true)?;
+                rounds += 1;
+            }
+            growing.join().map_err(|_| anyhow::anyhow!("the appending thread panicked"))?
+        })
+    }
+
+    fn check(&self, url: &str) -> anyhow::Result<()> {
+        let key = self.key().display().to_string();
+        run(&self.interop.display().to_string(), &["check", "-url", url, "-log", "prod", "-key", &key])
+    }
+
+    fn fsck_tampered(&self, url: &str, path: &str) -> anyhow::Result<()> {
+        let mut child = Command::new(&self.interop).args(["tamper", "-url", url, "-path", path]).stdout(Stdio::piped()).spawn()?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().context("no output")?).read_line(&mut line)?;
+        let _running = Running(child);
+        self.fsck(line.trim(), false)
+    }
+}
+
+/// The address in the server's first line.
+fn announced_url(child: &mut Child) -> anyhow::Result<String> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
+    while Instant::now() < deadline {
+        let line = lines.next().context("the server ended")??;
+        if let Some(at) = line.find("http://") {
+            return Ok(line[at..].trim().to_owned());
+        }
+    }
+    bail!("the server did not say where it listens")
+}
