@@ -17,6 +17,11 @@ pub(crate) fn line(text: impl std::fmt::Display) {
     }
 }
 
+/// Prints a line of a server's, which goes on when nobody reads it.
+pub(crate) fn say(text: impl std::fmt::Display) {
+    writeln!(anstream::stdout(), "{text}").unwrap_or_default();
+}
+
 /// Prints to standard error.
 pub(crate) fn note(text: impl std::fmt::Display) {
     // There is nowhere left to report that standard error is closed.

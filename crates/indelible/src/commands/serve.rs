@@ -1,6 +1,6 @@
 //! `indelible serve`.
 
-use crate::output::{FAINT, STRONG, line};
+use crate::output::{FAINT, STRONG, say};
 use anyhow::Context as _;
 use indelible_log::Options;
 use indelible_server::{Config, Limits, Server};
@@ -44,7 +44,7 @@ impl Serve {
             let server = Server::bind(&config).await?;
             announce(&server, &config);
             server.run(stop_signal()).await;
-            line("stopped; everything acknowledged is durable");
+            say("stopped; everything acknowledged is durable");
             Ok(ExitCode::SUCCESS)
         })
     }
@@ -53,15 +53,15 @@ impl Serve {
 fn announce(server: &Server, config: &Config) {
     let app = server.app();
     let address = server.address().unwrap_or(config.listen);
-    line(format_args!("{STRONG}indelible{STRONG:#} listens on http://{address}"));
-    line(format_args!("  data   {} (site {})", config.data.display(), app.site()));
+    say(format_args!("{STRONG}indelible{STRONG:#} listens on http://{address}"));
+    say(format_args!("  data   {} (site {})", config.data.display(), app.site()));
     for (name, log) in app.logs() {
-        line(format_args!("  log    {name}: {} records", crate::output::count(log.head().size)));
+        say(format_args!("  log    {name}: {} records", crate::output::count(log.head().size)));
     }
     if config.guard.is_none() {
-        line(format_args!("  {FAINT}no --guard: an older copy of the data would not be noticed at start{FAINT:#}"));
+        say(format_args!("  {FAINT}no --guard: an older copy of the data would not be noticed at start{FAINT:#}"));
     }
-    line(format_args!("  {FAINT}there is no access control yet: only this machine can connect{FAINT:#}"));
+    say(format_args!("  {FAINT}there is no access control yet: only this machine can connect{FAINT:#}"));
 }
 
 /// Resolves on Ctrl-C or SIGTERM.
