@@ -103,7 +103,8 @@ pub trait Journal: Blob {
     /// it may keep any subset of the 512-byte sectors written since the last sync.
     ///
     /// # Errors
-    /// The write may have happened in part.
+    /// The write may have happened in part: of the 512-byte sectors it covers, some
+    /// are written and some are not.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()>;
 
     /// Makes all earlier writes durable.
