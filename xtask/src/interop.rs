@@ -57,7 +57,9 @@ pub(crate) fn judge() -> anyhow::Result<()> {
     step("fsck accepts the log after a restart", || tools.fsck(&server.1, true))?;
     step("golang.org/x/mod/sumdb accepts it after a restart", || tools.check(&server.1))?;
     for path in ["tile/0/007", "tile/1/000", "tile/entries/100"] {
-        step(&format!("fsck rejects the log with one byte of {path} changed"), || tools.fsck_tampered(&server.1, path))?;
+        step(&format!("fsck rejects the log with one byte of {path} changed"), || {
+            tools.fsck_tampered(&server.1, path)
+        })?;
     }
     Ok(())
 }
@@ -72,7 +74,12 @@ impl Tools {
         if !status.context("go is needed for this step")?.success() {
             bail!("could not build {FSCK}");
         }
-        let status = Command::new("go").args(["build", "-o"]).arg(&self.interop).arg(".").current_dir(root().join("interop")).status()?;
+        let status = Command::new("go")
+            .args(["build", "-o"])
+            .arg(&self.interop)
+            .arg(".")
+            .current_dir(root().join("interop"))
+            .status()?;
         if status.success() { Ok(()) } else { bail!("could not build interop/") }
     }
 
@@ -94,7 +101,11 @@ impl Tools {
     }
 
     fn client(&self, url: &str, arguments: &[&str]) -> anyhow::Result<String> {
-        let output = Command::new(&self.indelible).args(["--url", url]).args(arguments).stderr(Stdio::inherit()).output()?;
+        let output = Command::new(&self.indelible)
+            .args(["--url", url])
+            .args(arguments)
+            .stderr(Stdio::inherit())
+            .output()?;
         anyhow::ensure!(output.status.success(), "indelible {} failed", arguments.join(" "));
         Ok(String::from_utf8(output.stdout)?)
     }
@@ -144,13 +155,17 @@ impl Tools {
         if accepted != rejected && accepted == accept {
             return Ok(());
         }
-        bail!("fsck {}:\n{text:.2000}", if accept { "refused the log" } else { "accepted a tampered log" })
+        bail!(
+            "fsck {}:\n{text:.2000}",
+            if accept { "refused the log" } else { "accepted a tampered log" }
+        )
     }
 
     /// fsck checks one checkpoint; more records come in while it reads.
     fn fsck_while_growing(&self, url: &str) -> anyhow::Result<()> {
         std::thread::scope(|scope| {
-            let growing = scope.spawn(|| (0..20).try_for_each(|n| self.append(RECORDS + n * 1000, 1000)));
+            let growing =
+                scope.spawn(|| (0..20).try_for_each(|n| self.append(RECORDS + n * 1000, 1000)));
             let mut rounds = 0;
             while !growing.is_finished() || rounds == 0 {
                 self.fsck(url, true)?;
@@ -162,11 +177,17 @@ impl Tools {
 
     fn check(&self, url: &str) -> anyhow::Result<()> {
         let key = self.key().display().to_string();
-        run(&self.interop.display().to_string(), &["check", "-url", url, "-log", "prod", "-key", &key])
+        run(
+            &self.interop.display().to_string(),
+            &["check", "-url", url, "-log", "prod", "-key", &key],
+        )
     }
 
     fn fsck_tampered(&self, url: &str, path: &str) -> anyhow::Result<()> {
-        let mut child = Command::new(&self.interop).args(["tamper", "-url", url, "-path", path]).stdout(Stdio::piped()).spawn()?;
+        let mut child = Command::new(&self.interop)
+            .args(["tamper", "-url", url, "-path", path])
+            .stdout(Stdio::piped())
+            .spawn()?;
         let mut line = String::new();
         BufReader::new(child.stdout.take().context("no output")?).read_line(&mut line)?;
         let _running = Running(child);

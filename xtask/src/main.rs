@@ -27,7 +27,14 @@ fn main() -> anyhow::Result<()> {
     let rest: Vec<String> = arguments.collect();
     std::env::set_current_dir(root()).context("could not enter the repository")?;
     match command.as_str() {
-        "demo" => run("cargo", &[&["run", "--release", "--package", "indelible", "--", "demo"], texts(&rest).as_slice()].concat()),
+        "demo" => run(
+            "cargo",
+            &[
+                &["run", "--release", "--package", "indelible", "--", "demo"],
+                texts(&rest).as_slice(),
+            ]
+            .concat(),
+        ),
         "test" => test(),
         "ci" => ci(),
         "tidy" => tidy::check(),
@@ -44,7 +51,9 @@ fn texts(arguments: &[String]) -> Vec<&str> {
 
 /// The repository.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_owned)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map_or_else(|| PathBuf::from("."), Path::to_owned)
 }
 
 /// Runs a program and fails if it does.
@@ -72,7 +81,9 @@ fn test() -> anyhow::Result<()> {
 fn ci() -> anyhow::Result<()> {
     step("tidy", tidy::check)?;
     step("fmt", || run("cargo", &["fmt", "--all", "--check"]))?;
-    step("clippy", || run("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    step("clippy", || {
+        run("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
+    })?;
     test()?;
     step("doc", || {
         let status = Command::new("cargo")
@@ -86,7 +97,11 @@ fn ci() -> anyhow::Result<()> {
 
 /// Bans, licences and sources; advisories need a database that CI cannot reach.
 fn deny() -> anyhow::Result<()> {
-    if Command::new("cargo").args(["deny", "--version"]).output().is_ok_and(|found| !found.status.success()) {
+    if Command::new("cargo")
+        .args(["deny", "--version"])
+        .output()
+        .is_ok_and(|found| !found.status.success())
+    {
         run("cargo", &["install", "cargo-deny", "--locked", "--version", "0.20.2"])?;
     }
     run("cargo", &["deny", "--workspace", "check", "bans", "licenses", "sources"])
@@ -100,5 +115,9 @@ fn simulate(arguments: &[String]) -> anyhow::Result<()> {
         .env("INDELIBLE_SIM_SEEDS", seeds)
         .env("INDELIBLE_SIM_FIRST", first)
         .status()?;
-    if status.success() { Ok(()) } else { bail!("a seed failed: it is named above and reproduces with the same command") }
+    if status.success() {
+        Ok(())
+    } else {
+        bail!("a seed failed: it is named above and reproduces with the same command")
+    }
 }

@@ -60,11 +60,17 @@ pub(crate) fn compare() -> anyhow::Result<()> {
         fs::write(&script, format!("insert into {table} (data) values {values};\n"))?;
         for clients in ["1", "50"] {
             let rate = cluster.pgbench(&script, clients)?;
-            report(&format!("PostgreSQL {table}, {rows} row(s) a statement, {clients} client(s)"), rate * rows as f64);
+            report(
+                &format!("PostgreSQL {table}, {rows} row(s) a statement, {clients} client(s)"),
+                rate * rows as f64,
+            );
         }
     }
     let bench = root().join("target/release/indelible");
-    run(&bench.display().to_string(), &["bench", "singles", "batches", "--events", "1000000", "--seconds", SECONDS])
+    run(
+        &bench.display().to_string(),
+        &["bench", "singles", "batches", "--events", "1000000", "--seconds", SECONDS],
+    )
 }
 
 #[expect(clippy::print_stdout, reason = "the command's result")]
@@ -82,14 +88,22 @@ impl Cluster {
             .context("PostgreSQL with pgbench is needed: install the package postgresql")?;
         // Beside the data of `indelible bench`, so that both use the same disk; open to
         // the user postgres, as PostgreSQL does not run as root.
-        let folder = std::env::current_dir()?.join(format!("target/postgres-{}", std::process::id()));
+        let folder =
+            std::env::current_dir()?.join(format!("target/postgres-{}", std::process::id()));
         fs::create_dir_all(&folder)?;
         let cluster = Self { bin, folder };
         run("chown", &["-R", "postgres", &cluster.folder.display().to_string()])?;
-        cluster.as_postgres("initdb", &["-D", &cluster.data(), "--auth=trust", "--no-instructions"])?;
-        let settings = format!("-c listen_addresses= -k {} -c fsync=on -c synchronous_commit=on -c max_connections=80", cluster.folder.display());
+        cluster
+            .as_postgres("initdb", &["-D", &cluster.data(), "--auth=trust", "--no-instructions"])?;
+        let settings = format!(
+            "-c listen_addresses= -k {} -c fsync=on -c synchronous_commit=on -c max_connections=80",
+            cluster.folder.display()
+        );
         let log = cluster.folder.join("log").display().to_string();
-        cluster.as_postgres("pg_ctl", &["-D", &cluster.data(), "-w", "-l", &log, "-o", &settings, "start"])?;
+        cluster.as_postgres(
+            "pg_ctl",
+            &["-D", &cluster.data(), "-w", "-l", &log, "-o", &settings, "start"],
+        )?;
         Ok(cluster)
     }
 
@@ -114,16 +128,25 @@ impl Cluster {
 
     fn psql(&self, sql: &str) -> anyhow::Result<()> {
         let host = self.folder.display().to_string();
-        self.as_postgres("psql", &["-h", &host, "-v", "ON_ERROR_STOP=1", "-q", "-c", sql, "postgres"]).map(drop)
+        self.as_postgres(
+            "psql",
+            &["-h", &host, "-v", "ON_ERROR_STOP=1", "-q", "-c", sql, "postgres"],
+        )
+        .map(drop)
     }
 
     /// Transactions per second.
     fn pgbench(&self, script: &Path, clients: &str) -> anyhow::Result<f64> {
         run("chown", &["postgres", &script.display().to_string()])?;
         let (host, script) = (self.folder.display().to_string(), script.display().to_string());
-        let arguments = ["-h", &host, "-n", "-M", "simple", "-f", &script, "-c", clients, "-j", "2", "-T", SECONDS, "postgres"];
+        let arguments = [
+            "-h", &host, "-n", "-M", "simple", "-f", &script, "-c", clients, "-j", "2", "-T",
+            SECONDS, "postgres",
+        ];
         let output = self.as_postgres("pgbench", &arguments)?;
-        let tps = output.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
+        let tps = output
+            .lines()
+            .find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
         tps.context("pgbench reported no rate")
     }
 }

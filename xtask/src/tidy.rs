@@ -12,9 +12,30 @@ const EDGES: [(&str, &[&str]); 11] = [
     ("indelible-log", &["indelible-tlog", "indelible-event", "indelible-store"]),
     ("indelible-index", &["indelible-event", "indelible-log"]),
     ("indelible-api", &["indelible-tlog", "indelible-event"]),
-    ("indelible-server", &["indelible-tlog", "indelible-event", "indelible-store", "indelible-log", "indelible-index", "indelible-api"]),
+    (
+        "indelible-server",
+        &[
+            "indelible-tlog",
+            "indelible-event",
+            "indelible-store",
+            "indelible-log",
+            "indelible-index",
+            "indelible-api",
+        ],
+    ),
     ("indelible-client", &["indelible-tlog", "indelible-event", "indelible-api"]),
-    ("indelible", &["indelible-tlog", "indelible-event", "indelible-store", "indelible-log", "indelible-api", "indelible-server", "indelible-client"]),
+    (
+        "indelible",
+        &[
+            "indelible-tlog",
+            "indelible-event",
+            "indelible-store",
+            "indelible-log",
+            "indelible-api",
+            "indelible-server",
+            "indelible-client",
+        ],
+    ),
     ("indelible-sim", &["indelible-tlog", "indelible-event", "indelible-store", "indelible-log"]),
     ("xtask", &[]),
 ];
@@ -42,14 +63,18 @@ pub(crate) fn check() -> anyhow::Result<()> {
 }
 
 fn edges() -> anyhow::Result<Vec<String>> {
-    let output = Command::new("cargo").args(["metadata", "--format-version", "1", "--no-deps"]).output()?;
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).context("cargo metadata")?;
+    let output =
+        Command::new("cargo").args(["metadata", "--format-version", "1", "--no-deps"]).output()?;
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&output.stdout).context("cargo metadata")?;
     let allowed: BTreeMap<&str, &[&str]> = EDGES.into_iter().collect();
     let mut problems = Vec::new();
     for package in metadata["packages"].as_array().into_iter().flatten() {
         let name = package["name"].as_str().unwrap_or_default();
         let Some(allowed) = allowed.get(name) else {
-            problems.push(format!("crate {name} is not in the list of crates (xtask/src/tidy.rs, ARCHITECTURE.md)"));
+            problems.push(format!(
+                "crate {name} is not in the list of crates (xtask/src/tidy.rs, ARCHITECTURE.md)"
+            ));
             continue;
         };
         for dependency in package["dependencies"].as_array().into_iter().flatten() {

@@ -1,7 +1,6 @@
 //! The wire: types of the HTTP API, error codes, and what both ends compute alike.
 //! `indelible-server` derives the OpenAPI document from these types.
 #![warn(missing_docs)]
-#![cfg_attr(test, expect(clippy::unwrap_used, reason = "tests state their expectations by failing"))]
 
 mod code;
 mod types;

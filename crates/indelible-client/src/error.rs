@@ -10,7 +10,9 @@ pub(crate) type Result<T> = std::result::Result<T, ClientError>;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Not a URL of a server.
-    #[error("{0:?} is not a URL such as http://127.0.0.1:7070 (plain http; TLS comes with access control)")]
+    #[error(
+        "{0:?} is not a URL such as http://127.0.0.1:7070 (plain http; TLS comes with access control)"
+    )]
     Url(String),
     /// The server could not be reached, or the connection broke: what was sent may or
     /// may not have been carried out.

@@ -94,7 +94,12 @@ impl Client {
     pub async fn log(&self, name: &str, key: Option<VerifyingKey>) -> Result<LogClient> {
         let key = match key {
             Some(key) => key,
-            None => self.log_info(name).await?.vkey.parse().map_err(|_| ClientError::Answer("the server's vkey is not a key".into()))?,
+            None => self
+                .log_info(name)
+                .await?
+                .vkey
+                .parse()
+                .map_err(|_| ClientError::Answer("the server's vkey is not a key".into()))?,
         };
         Ok(LogClient::new(self.clone(), name, key))
     }
@@ -105,11 +110,13 @@ impl Client {
 
     pub(crate) async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T> {
         let body = self.bytes(request).await?;
-        serde_json::from_slice(&body).map_err(|e| ClientError::Answer(format!("not the JSON that was expected: {e}")))
+        serde_json::from_slice(&body)
+            .map_err(|e| ClientError::Answer(format!("not the JSON that was expected: {e}")))
     }
 
     pub(crate) async fn text(&self, request: RequestBuilder) -> Result<String> {
-        String::from_utf8(self.bytes(request).await?.into()).map_err(|_| ClientError::Answer("not UTF-8".into()))
+        String::from_utf8(self.bytes(request).await?.into())
+            .map_err(|_| ClientError::Answer("not UTF-8".into()))
     }
 
     pub(crate) async fn bytes(&self, request: RequestBuilder) -> Result<bytes::Bytes> {
@@ -148,7 +155,8 @@ impl Client {
 }
 
 fn retry_after(answer: &Response) -> Option<Duration> {
-    let retryable = matches!(answer.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
+    let retryable =
+        matches!(answer.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
     let seconds = answer.headers().get("retry-after")?.to_str().ok()?.parse().ok()?;
     retryable.then(|| Duration::from_secs(seconds))
 }
@@ -158,7 +166,9 @@ async fn refused(answer: Response) -> ClientError {
     let body = answer.bytes().await.unwrap_or_default();
     match serde_json::from_slice::<ErrorBody>(&body) {
         Ok(body) => ClientError::Api { status, body: Box::new(body) },
-        Err(_) => ClientError::Answer(format!("status {status} without an error body: is this an indelible server?")),
+        Err(_) => ClientError::Answer(format!(
+            "status {status} without an error body: is this an indelible server?"
+        )),
     }
 }
 

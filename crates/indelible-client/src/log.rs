@@ -1,13 +1,11 @@
 //! One log of a server, with its key pinned.
 
-use crate::{
-    Client, ClientError,
-    error::Result,
-    segment,
-};
+use crate::{Client, ClientError, error::Result, segment};
 use indelible_api::{Appended, Consistency, EventView, Page, Receipt, ReceiptItem, ReceiptStatus};
 use indelible_event::{Attachment, MAX_RECORD_LEN, Payload, RecordHeader, Timestamp};
-use indelible_tlog::{Checkpoint, Hash, OfflineProof, VerifyingKey, leaf_hash, verify_consistency, verify_inclusion};
+use indelible_tlog::{
+    Checkpoint, Hash, OfflineProof, VerifyingKey, leaf_hash, verify_consistency, verify_inclusion,
+};
 use reqwest::{Method, RequestBuilder};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -62,8 +60,13 @@ impl LogClient {
     /// # Errors
     /// [`ClientError`]; when it is about a receipt the events may be in the log, but
     /// the server is not to be trusted.
-    pub async fn append(&self, events: &[&str], options: &AppendOptions) -> Result<Vec<std::result::Result<VerifiedReceipt, indelible_api::ItemError>>> {
-        let mut body = Vec::with_capacity(events.iter().map(|event| event.len() + 1).sum::<usize>() + 2);
+    pub async fn append(
+        &self,
+        events: &[&str],
+        options: &AppendOptions,
+    ) -> Result<Vec<std::result::Result<VerifiedReceipt, indelible_api::ItemError>>> {
+        let mut body =
+            Vec::with_capacity(events.iter().map(|event| event.len() + 1).sum::<usize>() + 2);
         body.push(b'[');
         for (n, event) in events.iter().enumerate() {
             if n > 0 {
@@ -72,25 +75,42 @@ impl LogClient {
             body.extend_from_slice(event.as_bytes());
         }
         body.push(b']');
-        let mut query = vec![("proof", options.proof.to_string()), ("partial", options.partial.to_string())];
+        let mut query =
+            vec![("proof", options.proof.to_string()), ("partial", options.partial.to_string())];
         if let Some(format) = &options.format {
             query.push(("format", format.clone()));
         }
-        let query: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", segment(value))).collect();
+        let query: Vec<String> =
+            query.iter().map(|(name, value)| format!("{name}={}", segment(value))).collect();
         let path = format!("/v1/logs/{}/events?{}", segment(&self.name), query.join("&"));
-        let request = self.client.request(Method::POST, &path).header("content-type", "application/json").body(body);
+        let request = self
+            .client
+            .request(Method::POST, &path)
+            .header("content-type", "application/json")
+            .body(body);
         let appended: Appended = self.client.json(request).await?;
         self.check(events, options, appended)
     }
 
     /// Checks an answer against the events it is for.
-    fn check(&self, events: &[&str], options: &AppendOptions, appended: Appended) -> Result<Vec<std::result::Result<VerifiedReceipt, indelible_api::ItemError>>> {
+    fn check(
+        &self,
+        events: &[&str],
+        options: &AppendOptions,
+        appended: Appended,
+    ) -> Result<Vec<std::result::Result<VerifiedReceipt, indelible_api::ItemError>>> {
         if appended.receipts.len() != events.len() {
-            return Err(ClientError::Answer(format!("{} receipts for {} events", appended.receipts.len(), events.len())));
+            return Err(ClientError::Answer(format!(
+                "{} receipts for {} events",
+                appended.receipts.len(),
+                events.len()
+            )));
         }
         let checkpoint = Checkpoint::verify(appended.checkpoint.as_bytes(), &self.key)?;
-        let received_at: Timestamp =
-            appended.received_at.parse().map_err(|_| ClientError::Answer("received_at is not a time".into()))?;
+        let received_at: Timestamp = appended
+            .received_at
+            .parse()
+            .map_err(|_| ClientError::Answer("received_at is not a time".into()))?;
         let format = options.format.as_deref().unwrap_or(indelible_event::NATIVE);
         let header = RecordHeader::new(received_at, &appended.recorded_by, format);
         let mut record = Vec::new();
@@ -103,18 +123,32 @@ impl LogClient {
                     continue;
                 }
             };
-            let leaf: Hash = receipt.leaf_hash.parse().map_err(|_| ClientError::Answer("leaf_hash is not a hash".into()))?;
+            let leaf: Hash = receipt
+                .leaf_hash
+                .parse()
+                .map_err(|_| ClientError::Answer("leaf_hash is not a hash".into()))?;
             // A duplicate's record was made by the first append; only its proof can be checked.
-            if receipt.status == ReceiptStatus::Created && leaf != expected_leaf(&header, &receipt.id, event.trim(), &mut record) {
+            if receipt.status == ReceiptStatus::Created
+                && leaf != expected_leaf(&header, &receipt.id, event.trim(), &mut record)
+            {
                 return Err(ClientError::OtherRecord { position });
             }
             if receipt.index >= checkpoint.size {
-                return Err(ClientError::Answer(format!("record {} is not under the checkpoint of {} records", receipt.index, checkpoint.size)));
+                return Err(ClientError::Answer(format!(
+                    "record {} is not under the checkpoint of {} records",
+                    receipt.index, checkpoint.size
+                )));
             }
             let proof = match (&receipt.inclusion_proof, options.proof) {
                 (_, false) => None,
-                (None, true) => return Err(ClientError::Answer("a receipt has no proof although one was asked for".into())),
-                (Some(texts), true) => Some(check_inclusion(&receipt, leaf, texts, &checkpoint, &appended.checkpoint)?),
+                (None, true) => {
+                    return Err(ClientError::Answer(
+                        "a receipt has no proof although one was asked for".into(),
+                    ));
+                }
+                (Some(texts), true) => {
+                    Some(check_inclusion(&receipt, leaf, texts, &checkpoint, &appended.checkpoint)?)
+                }
             };
             checked.push(Ok(VerifiedReceipt { receipt, proof }));
         }
@@ -155,9 +189,13 @@ impl LogClient {
         if from == 0 {
             return Ok(());
         }
-        let answer: Consistency = self.client.json(self.get(&format!("consistency?from={from}&to={to}"))).await?;
-        let proof: std::result::Result<Vec<Hash>, _> = answer.proof.iter().map(|hash| hash.parse()).collect();
-        let proof = proof.map_err(|_| ClientError::Answer("a consistency proof has something else than hashes".into()))?;
+        let answer: Consistency =
+            self.client.json(self.get(&format!("consistency?from={from}&to={to}"))).await?;
+        let proof: std::result::Result<Vec<Hash>, _> =
+            answer.proof.iter().map(|hash| hash.parse()).collect();
+        let proof = proof.map_err(|_| {
+            ClientError::Answer("a consistency proof has something else than hashes".into())
+        })?;
         verify_consistency(from, to, &proof, older.root.as_ref(), newer.root.as_ref())
             .map_err(|source| ClientError::Forked { from, to, source })
     }
@@ -174,10 +212,18 @@ impl LogClient {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn events(&self, after: Option<u64>, limit: usize, newest_first: bool, wait_s: u64) -> Result<Page<EventView>> {
+    pub async fn events(
+        &self,
+        after: Option<u64>,
+        limit: usize,
+        newest_first: bool,
+        wait_s: u64,
+    ) -> Result<Page<EventView>> {
         let after = after.map_or_else(String::new, |after| format!("&after={after}"));
         let order = if newest_first { "desc" } else { "asc" };
-        self.client.json(self.get(&format!("events?limit={limit}&order={order}&wait={wait_s}{after}"))).await
+        self.client
+            .json(self.get(&format!("events?limit={limit}&order={order}&wait={wait_s}{after}")))
+            .await
     }
 
     /// The bytes of a record, by index or id, exactly as they were hashed.
@@ -194,7 +240,8 @@ impl LogClient {
     /// [`ClientError::Offline`] when it does not hold.
     pub async fn prove(&self, record: &str, size: Option<u64>) -> Result<OfflineProof> {
         let size = size.map_or_else(String::new, |size| format!("?size={size}"));
-        let text = self.client.text(self.get(&format!("receipts/{}{size}", segment(record)))).await?;
+        let text =
+            self.client.text(self.get(&format!("receipts/{}{size}", segment(record)))).await?;
         let proof = OfflineProof::parse(text.as_bytes())?;
         let bytes = self.record(&proof.index.to_string()).await?;
         proof.verify(&bytes, &self.key)?;
@@ -203,7 +250,11 @@ impl LogClient {
 
     /// A tile or entry bundle, or the checkpoint, below the log's tlog-tiles prefix.
     pub(crate) async fn tile(&self, path: &str) -> Result<bytes::Bytes> {
-        self.client.bytes(self.client.request(Method::GET, &format!("/tlog/{}/{path}", segment(&self.name)))).await
+        self.client
+            .bytes(
+                self.client.request(Method::GET, &format!("/tlog/{}/{path}", segment(&self.name))),
+            )
+            .await
     }
 
     /// An attachment by the hex SHA-256 a record names, checked against it by the caller.
@@ -222,10 +273,24 @@ fn expected_leaf(header: &RecordHeader, id: &str, data: &str, record: &mut Vec<u
     leaf_hash(record)
 }
 
-fn check_inclusion(receipt: &Receipt, leaf: Hash, texts: &[String], checkpoint: &Checkpoint, note: &str) -> Result<OfflineProof> {
+fn check_inclusion(
+    receipt: &Receipt,
+    leaf: Hash,
+    texts: &[String],
+    checkpoint: &Checkpoint,
+    note: &str,
+) -> Result<OfflineProof> {
     let hashes: std::result::Result<Vec<Hash>, _> = texts.iter().map(|text| text.parse()).collect();
-    let hashes = hashes.map_err(|_| ClientError::Answer("an inclusion proof has something else than hashes".into()))?;
-    verify_inclusion(leaf.as_ref(), receipt.index, checkpoint.size, &hashes, checkpoint.root.as_ref())
-        .map_err(|source| ClientError::Inclusion { index: receipt.index, source })?;
+    let hashes = hashes.map_err(|_| {
+        ClientError::Answer("an inclusion proof has something else than hashes".into())
+    })?;
+    verify_inclusion(
+        leaf.as_ref(),
+        receipt.index,
+        checkpoint.size,
+        &hashes,
+        checkpoint.root.as_ref(),
+    )
+    .map_err(|source| ClientError::Inclusion { index: receipt.index, source })?;
     Ok(OfflineProof { extra: None, index: receipt.index, hashes, checkpoint: note.to_owned() })
 }

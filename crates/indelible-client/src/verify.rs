@@ -1,10 +1,7 @@
 //! Verification of a whole log over HTTP: every record is fetched, hashed, and
 //! compared with the served tiles and the signed checkpoint.
 
-use crate::{
-    ClientError, LogClient,
-    error::Result,
-};
+use crate::{ClientError, LogClient, error::Result};
 use indelible_event::{Attachment, Envelope, Payload};
 use indelible_tlog::{
     BundleEntries, Checkpoint, Frontier, Hash, TILE_WIDTH, TilePath, leaf_hash, node_hash,
@@ -36,7 +33,11 @@ const IN_FLIGHT: u64 = 8;
 ///
 /// # Errors
 /// [`ClientError`] when the server cannot be asked or its checkpoint does not hold.
-pub async fn verify_url(log: &LogClient, since: Option<&Checkpoint>, progress: impl Fn(u64, u64)) -> Result<UrlVerdict> {
+pub async fn verify_url(
+    log: &LogClient,
+    since: Option<&Checkpoint>,
+    progress: impl Fn(u64, u64),
+) -> Result<UrlVerdict> {
     let mut verdict = UrlVerdict::default();
     let (checkpoint, _) = log.advance(since).await?;
     verdict.since = since.map(|since| since.size);
@@ -55,7 +56,9 @@ pub async fn verify_url(log: &LogClient, since: Option<&Checkpoint>, progress: i
             .collect();
         for (index, fetch) in (next..end).zip(fetches) {
             let fetched = fetch.await.map_err(|e| ClientError::Answer(e.to_string()))??;
-            if let Some(finding) = check_bundle(log, index, &fetched, &mut frontier, &mut verdict).await? {
+            if let Some(finding) =
+                check_bundle(log, index, &fetched, &mut frontier, &mut verdict).await?
+            {
                 verdict.finding = Some(finding);
                 return Ok(verdict);
             }
@@ -69,7 +72,14 @@ pub async fn verify_url(log: &LogClient, since: Option<&Checkpoint>, progress: i
     if let Some(finding) = check_upper_tiles(log, tile_roots, &mut verdict).await? {
         verdict.finding = Some(finding);
     } else if frontier.root() != checkpoint.root {
-        verdict.finding = Some((None, format!("the records hash to root {}, the signed checkpoint of {size} records says {}", frontier.root(), checkpoint.root)));
+        verdict.finding = Some((
+            None,
+            format!(
+                "the records hash to root {}, the signed checkpoint of {size} records says {}",
+                frontier.root(),
+                checkpoint.root
+            ),
+        ));
     }
     verdict.checkpoint = Some(checkpoint);
     Ok(verdict)
@@ -86,27 +96,47 @@ async fn fetch_bundle(log: &LogClient, index: u64, size: u64) -> Result<Fetched>
     let width = TilePath::width_at(None, index, size);
     let bundle = log.tile(&TilePath { level: None, index, width }.to_string()).await?;
     let tile = log.tile(&TilePath { level: Some(0), index, width }.to_string()).await?;
-    let leaves = BundleEntries::new(&bundle).filter_map(std::result::Result::ok).map(leaf_hash).collect();
+    let leaves =
+        BundleEntries::new(&bundle).filter_map(std::result::Result::ok).map(leaf_hash).collect();
     Ok(Fetched { bundle, tile, width, leaves })
 }
 
 type Finding = Option<(Option<u64>, String)>;
 
 /// Compares a bundle with its hash tile and adds its records to the tree.
-async fn check_bundle(log: &LogClient, index: u64, fetched: &Fetched, frontier: &mut Frontier, verdict: &mut UrlVerdict) -> Result<Finding> {
+async fn check_bundle(
+    log: &LogClient,
+    index: u64,
+    fetched: &Fetched,
+    frontier: &mut Frontier,
+    verdict: &mut UrlVerdict,
+) -> Result<Finding> {
     let first = index * TILE_WIDTH;
     verdict.tiles += 2;
     if fetched.leaves.len() != usize::from(fetched.width) {
-        return Ok(Some((Some(first), format!("entry bundle {index} has {} records, expected {}", fetched.leaves.len(), fetched.width))));
+        return Ok(Some((
+            Some(first),
+            format!(
+                "entry bundle {index} has {} records, expected {}",
+                fetched.leaves.len(),
+                fetched.width
+            ),
+        )));
     }
     let told = fetched.tile.as_chunks::<32>().0;
     let bad = fetched.leaves.iter().zip(told).position(|(leaf, told)| leaf.0 != *told);
     if let Some(at) = bad {
         let at = first + at as u64;
-        return Ok(Some((Some(at), format!("record {at} does not hash to its leaf in the hash tile"))));
+        return Ok(Some((
+            Some(at),
+            format!("record {at} does not hash to its leaf in the hash tile"),
+        )));
     }
     if told.len() != fetched.leaves.len() {
-        return Ok(Some((Some(first), format!("hash tile {index} has {} hashes, expected {}", told.len(), fetched.width))));
+        return Ok(Some((
+            Some(first),
+            format!("hash tile {index} has {} hashes, expected {}", told.len(), fetched.width),
+        )));
     }
     for leaf in &fetched.leaves {
         frontier.push(*leaf, |_, _, _| {});
@@ -117,14 +147,35 @@ async fn check_bundle(log: &LogClient, index: u64, fetched: &Fetched, frontier: 
 }
 
 /// Fetches what the records of a bundle keep beside the log.
-async fn check_attachments(log: &LogClient, first: u64, bundle: &[u8], verdict: &mut UrlVerdict) -> Result<Finding> {
-    for (record, index) in BundleEntries::new(bundle).filter_map(std::result::Result::ok).zip(first..) {
+async fn check_attachments(
+    log: &LogClient,
+    first: u64,
+    bundle: &[u8],
+    verdict: &mut UrlVerdict,
+) -> Result<Finding> {
+    for (record, index) in
+        BundleEntries::new(bundle).filter_map(std::result::Result::ok).zip(first..)
+    {
         // Only records with an attachment name one before their last member.
-        let Ok(Payload::Attachment(named)) = Envelope::parse(record).and_then(|envelope| envelope.payload()) else { continue };
+        let Ok(Payload::Attachment(named)) =
+            Envelope::parse(record).and_then(|envelope| envelope.payload())
+        else {
+            continue;
+        };
         match log.attachment(&named.hex()).await {
             Ok(data) if Attachment::of(&data) == named => verdict.attachments += 1,
-            Ok(_) => return Ok(Some((Some(index), format!("the attachment of record {index} does not match its hash")))),
-            Err(ClientError::Api { status: 404, .. }) => return Ok(Some((Some(index), format!("the attachment of record {index} is missing")))),
+            Ok(_) => {
+                return Ok(Some((
+                    Some(index),
+                    format!("the attachment of record {index} does not match its hash"),
+                )));
+            }
+            Err(ClientError::Api { status: 404, .. }) => {
+                return Ok(Some((
+                    Some(index),
+                    format!("the attachment of record {index} is missing"),
+                )));
+            }
             Err(error) => return Err(error),
         }
     }
@@ -132,7 +183,11 @@ async fn check_attachments(log: &LogClient, first: u64, bundle: &[u8], verdict: 
 }
 
 /// Compares the tiles above level 0 with the roots below them.
-async fn check_upper_tiles(log: &LogClient, mut row: Vec<Hash>, verdict: &mut UrlVerdict) -> Result<Finding> {
+async fn check_upper_tiles(
+    log: &LogClient,
+    mut row: Vec<Hash>,
+    verdict: &mut UrlVerdict,
+) -> Result<Finding> {
     for level in 1..=7u8 {
         if row.is_empty() {
             break;
@@ -143,9 +198,13 @@ async fn check_upper_tiles(log: &LogClient, mut row: Vec<Hash>, verdict: &mut Ur
             let path = TilePath { level: Some(level), index: index as u64, width };
             let told = log.tile(&path.to_string()).await?;
             verdict.tiles += 1;
-            let same = told.len() == 32 * hashes.len() && told.as_chunks::<32>().0.iter().zip(hashes).all(|(told, hash)| *told == hash.0);
+            let same = told.len() == 32 * hashes.len()
+                && told.as_chunks::<32>().0.iter().zip(hashes).all(|(told, hash)| *told == hash.0);
             if !same {
-                return Ok(Some((None, format!("{path} does not hold the roots of the tiles below it"))));
+                return Ok(Some((
+                    None,
+                    format!("{path} does not hold the roots of the tiles below it"),
+                )));
             }
             if u64::from(width) == TILE_WIDTH {
                 above.push(perfect_root(hashes));
@@ -159,7 +218,10 @@ async fn check_upper_tiles(log: &LogClient, mut row: Vec<Hash>, verdict: &mut Ur
 fn perfect_root(row: &[Hash]) -> Hash {
     let mut row = row.to_vec();
     while row.len() > 1 {
-        row = row.chunks_exact(2).filter_map(|pair| Some(node_hash(pair.first()?, pair.get(1)?))).collect();
+        row = row
+            .chunks_exact(2)
+            .filter_map(|pair| Some(node_hash(pair.first()?, pair.get(1)?)))
+            .collect();
     }
     row.first().copied().unwrap_or_default()
 }
@@ -171,7 +233,12 @@ impl ClientError {
     pub const fn is_evidence(&self) -> bool {
         matches!(
             self,
-            Self::WentBack { .. } | Self::Forked { .. } | Self::OtherRecord { .. } | Self::Inclusion { .. } | Self::Offline(_) | Self::Checkpoint(_)
+            Self::WentBack { .. }
+                | Self::Forked { .. }
+                | Self::OtherRecord { .. }
+                | Self::Inclusion { .. }
+                | Self::Offline(_)
+                | Self::Checkpoint(_)
         )
     }
 

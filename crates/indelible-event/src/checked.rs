@@ -230,7 +230,12 @@ mod tests {
         assert!(check(&format!("{}{}", "[".repeat(127), "]".repeat(127))).is_ok());
         assert!(check(&"[".repeat(100_000)).is_err());
         assert!(check("1e400").is_err());
-        assert!(check(r#"{"a":1,"\u0061":2}"#).unwrap_err().to_string().contains("duplicate member \"a\""));
+        assert!(
+            check(r#"{"a":1,"\u0061":2}"#)
+                .unwrap_err()
+                .to_string()
+                .contains("duplicate member \"a\"")
+        );
         let many: Vec<String> = (0..1000).map(|n| format!("\"k{n}\":{n}")).collect();
         assert!(check(&format!("{{{}}}", many.join(","))).is_ok());
         assert!(check(&format!("{{{},\"k500\":1}}", many.join(","))).is_err());

@@ -9,7 +9,10 @@
 //! Every parser is total: hostile bytes give an error, never a panic, and nesting
 //! is bounded (128 levels).
 #![warn(missing_docs)]
-#![cfg_attr(test, expect(clippy::unwrap_used, reason = "tests state their expectations by failing"))]
+#![cfg_attr(
+    test,
+    expect(clippy::unwrap_used, reason = "tests state their expectations by failing")
+)]
 
 mod checked;
 mod error;

@@ -46,7 +46,11 @@ impl Attachment {
     /// The SHA-256 as 64 lower-case hex digits, as it stands in the record.
     #[must_use]
     pub fn hex(&self) -> String {
-        self.sha256.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|n| char::from_digit(n.into(), 16)).collect()
+        self.sha256
+            .iter()
+            .flat_map(|byte| [byte >> 4, byte & 15])
+            .filter_map(|n| char::from_digit(n.into(), 16))
+            .collect()
     }
 }
 
@@ -147,7 +151,10 @@ impl<'a> Envelope<'a> {
         let text = std::str::from_utf8(record).map_err(|e| EventError::Json(e.to_string()))?;
         let envelope: Self = parse(text)?;
         if envelope.v != 1 {
-            return Err(EventError::member("v", format!("record version {} is not known", envelope.v)));
+            return Err(EventError::member(
+                "v",
+                format!("record version {} is not known", envelope.v),
+            ));
         }
         envelope.payload()?;
         Ok(envelope)
@@ -161,8 +168,9 @@ impl<'a> Envelope<'a> {
         match (self.data, &self.attachment) {
             (Some(data), None) => Ok(Payload::Inline(data.get())),
             (None, Some(text)) => {
-                let sha256 = from_hex(&text.sha256)
-                    .ok_or_else(|| EventError::member("attachment.sha256", "expected 64 lower-case hex digits"))?;
+                let sha256 = from_hex(&text.sha256).ok_or_else(|| {
+                    EventError::member("attachment.sha256", "expected 64 lower-case hex digits")
+                })?;
                 Ok(Payload::Attachment(Attachment { sha256, size: text.size }))
             }
             _ => Err(EventError::member("data", "a record has either data or an attachment")),
@@ -177,7 +185,8 @@ fn from_hex(text: &str) -> Option<[u8; 32]> {
         _ => None,
     };
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    let bytes: Option<Vec<u8>> = pairs.iter().map(|[h, l]| Some(digit(*h)? << 4 | digit(*l)?)).collect();
+    let bytes: Option<Vec<u8>> =
+        pairs.iter().map(|[h, l]| Some(digit(*h)? << 4 | digit(*l)?)).collect();
     if rest.is_empty() { bytes?.try_into().ok() } else { None }
 }
 
@@ -199,7 +208,10 @@ pub fn record_id(record: &[u8]) -> Option<Cow<'_, str>> {
 /// [`EventError::Member`] when it is empty, too long, or has control characters.
 pub fn check_id(id: &str) -> Result<(), EventError> {
     if id.is_empty() || id.len() > MAX_ID_LEN {
-        return Err(EventError::member("id", format!("has {} bytes, expected 1 to {MAX_ID_LEN}", id.len())));
+        return Err(EventError::member(
+            "id",
+            format!("has {} bytes, expected 1 to {MAX_ID_LEN}", id.len()),
+        ));
     }
     if id.chars().any(char::is_control) {
         return Err(EventError::member("id", "holds a control character"));
@@ -238,13 +250,20 @@ mod tests {
     #[test]
     fn refused_records() {
         for bad in [
-            "", "[]", "{}", r#"{"v":2,"id":"a","received_at":"","recorded_by":"","format":"","data":1}"#,
+            "",
+            "[]",
+            "{}",
+            r#"{"v":2,"id":"a","received_at":"","recorded_by":"","format":"","data":1}"#,
             r#"{"v":1,"id":"a","received_at":"","recorded_by":"","format":""}"#,
             r#"{"v":1,"id":"a","received_at":"","recorded_by":"","format":"","attachment":{"sha256":"AB","size":1}}"#,
         ] {
             assert!(Envelope::parse(bad.as_bytes()).is_err(), "{bad}");
         }
-        assert!(check_id("").is_err() && check_id("a\n").is_err() && check_id(&"x".repeat(129)).is_err());
+        assert!(
+            check_id("").is_err()
+                && check_id("a\n").is_err()
+                && check_id(&"x".repeat(129)).is_err()
+        );
         assert!(check_id("ünïcode ✓").is_ok());
     }
 

@@ -67,7 +67,14 @@ mod tests {
         let time: Timestamp = "2026-03-01T13:00:00.1234567+01:00".parse().unwrap();
         assert_eq!(time.to_string(), "2026-03-01T12:00:00.123456Z");
         assert_eq!(time.to_string().parse(), Ok(time));
-        for bad in ["", "yesterday", "2026-03-01", "2026-13-01T00:00:00Z", "2026-03-01T00:00:00", "2026-03-01T00:00:00Z[UTC]"] {
+        for bad in [
+            "",
+            "yesterday",
+            "2026-03-01",
+            "2026-13-01T00:00:00Z",
+            "2026-03-01T00:00:00",
+            "2026-03-01T00:00:00Z[UTC]",
+        ] {
             assert!(bad.parse::<Timestamp>().is_err(), "{bad}");
         }
         for extreme in [i64::MIN, i64::MAX, 0] {

@@ -29,7 +29,11 @@ pub(crate) fn get(store: &dyn Store, attachment: &Attachment) -> Result<Vec<u8>>
     if data.len() as u64 == attachment.size {
         Ok(data)
     } else {
-        Err(damaged(&path(attachment), 0, format!("attachment has {} bytes, its record says {}", data.len(), attachment.size)))
+        Err(damaged(
+            &path(attachment),
+            0,
+            format!("attachment has {} bytes, its record says {}", data.len(), attachment.size),
+        ))
     }
 }
 
@@ -37,10 +41,16 @@ pub(crate) fn get(store: &dyn Store, attachment: &Attachment) -> Result<Vec<u8>>
 pub(crate) fn get_by_hash(store: &dyn Store, attachment: &Attachment) -> Result<Vec<u8>> {
     let path = path(attachment);
     let data = store.read(&path).map_err(|error| match error {
-        StoreError::NotFound { .. } => LogError::NoRecord(format!("attachment {}", attachment.hex())),
+        StoreError::NotFound { .. } => {
+            LogError::NoRecord(format!("attachment {}", attachment.hex()))
+        }
         other => other.into(),
     })?;
-    if is_named(&path, &data) { Ok(data) } else { Err(damaged(&path, 0, "attachment does not match its hash")) }
+    if is_named(&path, &data) {
+        Ok(data)
+    } else {
+        Err(damaged(&path, 0, "attachment does not match its hash"))
+    }
 }
 
 /// Whether `path` is where an attachment of this data would be.

@@ -99,7 +99,8 @@ impl Batch {
     }
 
     fn check_room(&self, more: usize) -> Result<(), BatchError> {
-        let full = self.bundle.len() + more > MAX_BATCH_BYTES || self.entries.len() >= MAX_BATCH_RECORDS;
+        let full =
+            self.bundle.len() + more > MAX_BATCH_BYTES || self.entries.len() >= MAX_BATCH_RECORDS;
         if full { Err(BatchError::Full) } else { Ok(()) }
     }
 
@@ -130,7 +131,8 @@ impl Batch {
     /// The bytes of one record.
     #[must_use]
     pub fn record(&self, position: usize) -> &[u8] {
-        let range = self.entries.get(position).map(|entry| entry.start as usize..entry.end as usize);
+        let range =
+            self.entries.get(position).map(|entry| entry.start as usize..entry.end as usize);
         range.and_then(|range| self.bundle.get(range)).unwrap_or_default()
     }
 
@@ -146,7 +148,8 @@ impl Batch {
 
     /// One record with its length prefix.
     pub(crate) fn prefixed(&self, position: usize) -> &[u8] {
-        let range = self.entries.get(position).map(|entry| entry.start as usize - 2..entry.end as usize);
+        let range =
+            self.entries.get(position).map(|entry| entry.start as usize - 2..entry.end as usize);
         range.and_then(|range| self.bundle.get(range)).unwrap_or_default()
     }
 

@@ -20,7 +20,12 @@ impl<K: Hash + Eq + Copy, V: Clone> Cache<K, V> {
     }
 
     /// The value of `key`, made by `make` (outside the lock) if it is not there.
-    pub(crate) fn get_or<E>(&self, key: K, weigh: impl Fn(&V) -> usize, make: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
+    pub(crate) fn get_or<E>(
+        &self,
+        key: K,
+        weigh: impl Fn(&V) -> usize,
+        make: impl FnOnce() -> Result<V, E>,
+    ) -> Result<V, E> {
         if let Some(value) = self.inner.lock().touch(&key) {
             return Ok(value);
         }

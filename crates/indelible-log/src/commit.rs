@@ -95,7 +95,10 @@ impl Writer {
         }
     }
 
-    fn try_commit(&mut self, requests: &[Request]) -> std::result::Result<(Vec<Settled>, Arc<Head>), CommitError> {
+    fn try_commit(
+        &mut self,
+        requests: &[Request],
+    ) -> std::result::Result<(Vec<Settled>, Arc<Head>), CommitError> {
         let covered = self.shared.state.read().runs.covered();
         self.shared.hot.lock().forget_below(covered);
         // 1. Drop duplicates, refuse conflicts, assign indexes.
@@ -165,10 +168,17 @@ impl Writer {
         Ok(plan)
     }
 
-    fn place(&mut self, requests: &[Request], request: usize, entry: usize, plan: &mut Plan) -> Result<Placed> {
+    fn place(
+        &mut self,
+        requests: &[Request],
+        request: usize,
+        entry: usize,
+        plan: &mut Plan,
+    ) -> Result<Placed> {
         let claim = requests[request].batch.entries()[entry].id;
         if let Some(claim) = claim.filter(|claim| claim.chosen)
-            && let Some(known) = self.find_same_id(requests, request, entry, claim.hash, &plan.new)?
+            && let Some(known) =
+                self.find_same_id(requests, request, entry, claim.hash, &plan.new)?
         {
             return Ok(known);
         }
@@ -205,9 +215,15 @@ impl Writer {
             };
             match compare(ours, &theirs) {
                 Same::OtherId => {}
-                Same::Event => return Ok(Some(Placed::Duplicate { index, leaf: leaf_hash(&theirs) })),
+                Same::Event => {
+                    return Ok(Some(Placed::Duplicate { index, leaf: leaf_hash(&theirs) }));
+                }
                 Same::IdOnly(id) => {
-                    return Ok(Some(Placed::Refused(AppendError::Conflict { position: entry, id, index })));
+                    return Ok(Some(Placed::Refused(AppendError::Conflict {
+                        position: entry,
+                        id,
+                        index,
+                    })));
                 }
             }
         }
@@ -234,9 +250,13 @@ impl Writer {
         self.buffer.clear();
         let parts = bundle_parts(requests, &plan.new);
         let count = plan.new.len() as u32;
-        let records_at = frame::encode(first, count, commit.time_us, &parts, &head.note, &mut self.buffer);
+        let records_at =
+            frame::encode(first, count, commit.time_us, &parts, &head.note, &mut self.buffer);
         let frame_len = self.buffer.len() as u64;
-        let fits = self.current.as_ref().is_some_and(|current| current.at + frame_len <= current.file.size());
+        let fits = self
+            .current
+            .as_ref()
+            .is_some_and(|current| current.at + frame_len <= current.file.size());
         if !fits {
             let (number, file) = self.journals.take(frame_len).map_err(no_journal)?;
             let open = OpenJournal { file: Arc::clone(&file), end: first };
@@ -250,7 +270,11 @@ impl Writer {
         commit.positions.reserve(plan.new.len());
         for (request, entry) in &plan.new {
             let len = requests[*request].batch.record(*entry).len();
-            commit.positions.push(Position { journal: current.number, offset: offset as u32, len: len as u16 });
+            commit.positions.push(Position {
+                journal: current.number,
+                offset: offset as u32,
+                len: len as u16,
+            });
             offset += len as u64 + 2;
         }
         current.file.write_at(current.at, &self.buffer)?;
@@ -272,7 +296,9 @@ impl Writer {
 /// anything is written to it. Any other failure stops the log.
 fn no_journal(error: LogError) -> CommitError {
     match error {
-        LogError::Store(source) if source.is_full() => CommitError::Batch(AppendError::Full(Arc::new(source))),
+        LogError::Store(source) if source.is_full() => {
+            CommitError::Batch(AppendError::Full(Arc::new(source)))
+        }
         other => CommitError::Fatal(other),
     }
 }

@@ -36,16 +36,24 @@ pub fn check_log_name(name: &str) -> Result<()> {
 
 fn check_site(site: &str) -> Result<()> {
     let allowed = |b: u8| b.is_ascii_graphic() && b != b'+';
-    if !site.is_empty() && site.len() <= 128 && site.bytes().all(allowed) && !site.starts_with('/') && !site.ends_with('/') {
+    if !site.is_empty()
+        && site.len() <= 128
+        && site.bytes().all(allowed)
+        && !site.starts_with('/')
+        && !site.ends_with('/')
+    {
         Ok(())
     } else {
-        Err(LogError::Invalid(format!("site {site:?} is not a name such as logs.example.com (no spaces, no +)")))
+        Err(LogError::Invalid(format!(
+            "site {site:?} is not a name such as logs.example.com (no spaces, no +)"
+        )))
     }
 }
 
 fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>> {
     let mut bytes = Zeroizing::new([0; N]);
-    getrandom::fill(bytes.as_mut()).map_err(|e| LogError::Invalid(format!("the system gives no random bytes: {e}")))?;
+    getrandom::fill(bytes.as_mut())
+        .map_err(|e| LogError::Invalid(format!("the system gives no random bytes: {e}")))?;
     Ok(bytes)
 }
 
@@ -89,11 +97,16 @@ impl DataDir {
     pub fn open(path: &Path) -> Result<Self> {
         let store = LocalStore::open(path)?;
         let site = match store.read(SITE) {
-            Err(StoreError::NotFound { .. }) => return Err(LogError::NoLog(path.display().to_string())),
+            Err(StoreError::NotFound { .. }) => {
+                return Err(LogError::NoLog(path.display().to_string()));
+            }
             other => other?,
         };
         let text = String::from_utf8(site).ok();
-        let site = text.as_deref().and_then(|text| text.strip_suffix('\n')).filter(|site| check_site(site).is_ok());
+        let site = text
+            .as_deref()
+            .and_then(|text| text.strip_suffix('\n'))
+            .filter(|site| check_site(site).is_ok());
         let site = site.ok_or_else(|| damaged(SITE, 0, "not the name of a site"))?.to_owned();
         Ok(Self { store, site })
     }
@@ -137,7 +150,9 @@ impl DataDir {
         let path = self.path().join("logs").join(log);
         match LocalStore::open(&path) {
             Ok(store) if path.join(crate::manifest::PATH).is_file() => Ok(Arc::new(store)),
-            Ok(_) | Err(StoreError::NotFound { .. }) => Err(LogError::NoLog(path.display().to_string())),
+            Ok(_) | Err(StoreError::NotFound { .. }) => {
+                Err(LogError::NoLog(path.display().to_string()))
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -156,7 +171,13 @@ impl DataDir {
 }
 
 /// Creates a log in a store from a seed for its key.
-pub(crate) fn create_in(store: &dyn Store, origin: &str, kind: Kind, options: &Options, seed: &[u8; 32]) -> Result<()> {
+pub(crate) fn create_in(
+    store: &dyn Store,
+    origin: &str,
+    kind: Kind,
+    options: &Options,
+    seed: &[u8; 32],
+) -> Result<()> {
     let key = SigningKey::from_seed(origin, seed)
         .map_err(|source| LogError::Key { path: origin.to_owned(), source })?;
     let created_at = Timestamp::from_micros(options.clock.now_us()).to_string();

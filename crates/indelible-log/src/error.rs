@@ -23,7 +23,9 @@ pub enum LogError {
     },
     /// The directory holds less than a checkpoint that is known to have been
     /// signed: an older copy was restored, or records were cut off.
-    #[error("the log has {size} records, but a signed checkpoint of {known} records is known ({origin})")]
+    #[error(
+        "the log has {size} records, but a signed checkpoint of {known} records is known ({origin})"
+    )]
     RolledBack {
         /// Records here.
         size: u64,
@@ -33,7 +35,9 @@ pub enum LogError {
         origin: String,
     },
     /// A known checkpoint has another root for its size: this is another history.
-    #[error("the log has root {found} at size {size}, but a signed checkpoint says {known}: the history was rewritten")]
+    #[error(
+        "the log has root {found} at size {size}, but a signed checkpoint says {known}: the history was rewritten"
+    )]
     Forked {
         /// Size of the known checkpoint.
         size: u64,
@@ -42,8 +46,8 @@ pub enum LogError {
         /// Root in the known checkpoint.
         known: Hash,
     },
-    /// A stored or given checkpoint does not hold.
-    #[error("checkpoint in {path} does not hold")]
+    /// A stored or given checkpoint, or the manifest, does not hold.
+    #[error("what is signed in {path} does not hold")]
     Checkpoint {
         /// Where it was found.
         path: String,

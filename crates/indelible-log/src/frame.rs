@@ -130,7 +130,11 @@ pub(crate) fn read(journal: &dyn Blob, offset: u64) -> Result<Found, StoreError>
     let size = journal.size();
     if offset.checked_add(HEADER_LEN as u64).is_none_or(|end| end > size) {
         return rest_is_zero(journal, offset).map(|zero| {
-            if zero { Found::End } else { Found::Damaged { offset, problem: "bytes after the last frame" } }
+            if zero {
+                Found::End
+            } else {
+                Found::Damaged { offset, problem: "bytes after the last frame" }
+            }
         });
     }
     let Some(header) = decode_header(&journal.read_vec(offset, HEADER_LEN)?) else {
@@ -244,7 +248,10 @@ mod tests {
         let bytes = [frame(0, 2000), frame(1, 10)].concat();
         let journal = journal(&bytes, 8192);
         let Found::Frame(one) = read(journal.as_ref(), 0).unwrap() else { panic!("a frame") };
-        assert_eq!((one.first, one.records.len(), one.note.as_slice()), (0, 2000, b"note\n".as_slice()));
+        assert_eq!(
+            (one.first, one.records.len(), one.note.as_slice()),
+            (0, 2000, b"note\n".as_slice())
+        );
         let Found::Frame(two) = read(journal.as_ref(), one.end).unwrap() else { panic!("a frame") };
         assert_eq!(two.first, 1);
         assert!(matches!(read(journal.as_ref(), two.end).unwrap(), Found::End));
@@ -266,7 +273,10 @@ mod tests {
             }
             let followed = [bytes, frame(1, 10)].concat();
             assert!(
-                matches!(read(journal(&followed, 8192).as_ref(), 0).unwrap(), Found::Damaged { .. }),
+                matches!(
+                    read(journal(&followed, 8192).as_ref(), 0).unwrap(),
+                    Found::Damaged { .. }
+                ),
                 "{missing:b}"
             );
         }

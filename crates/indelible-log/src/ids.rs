@@ -5,7 +5,11 @@
 //! A run answers with *candidates*; whether a candidate has the id is decided by
 //! reading the record.
 
-use crate::{bytes::Fields, error::{Result, damaged}, segment::SEGMENT_RECORDS};
+use crate::{
+    bytes::Fields,
+    error::{Result, damaged},
+    segment::SEGMENT_RECORDS,
+};
 use indelible_store::{Blob, Store, StoreError};
 use sha2::{Digest, Sha256};
 use std::{collections::HashMap, io::Write as _, sync::Arc};
@@ -54,7 +58,12 @@ type Indexes = Vec<u64>;
 
 impl HotIds {
     pub(crate) fn insert(&mut self, hash: IdHash, index: u64) {
-        self.segments.entry(index / SEGMENT_RECORDS).or_default().entry(hash).or_default().push(index);
+        self.segments
+            .entry(index / SEGMENT_RECORDS)
+            .or_default()
+            .entry(hash)
+            .or_default()
+            .push(index);
     }
 
     /// Takes back the insert of `index`, the latest for `hash`.
@@ -111,7 +120,8 @@ impl Runs {
     /// Opens the runs there are. Runs that leave a hole, or are damaged, are
     /// dropped: the caller rebuilds from [`Runs::covered`] on.
     pub(crate) fn open(store: &dyn Store, sealed: u64) -> Result<Self> {
-        let mut found: Vec<(u64, u64)> = store.list("ids")?.iter().filter_map(|path| coverage(path)).collect();
+        let mut found: Vec<(u64, u64)> =
+            store.list("ids")?.iter().filter_map(|path| coverage(path)).collect();
         // Of two runs with the same start the longer is the merge of the other.
         found.sort_by_key(|(first, segments)| (*first, std::cmp::Reverse(*segments)));
         let mut runs = Self::default();
@@ -172,7 +182,8 @@ impl Runs {
     pub(crate) fn verify_all(store: &dyn Store) -> Result<u64> {
         let mut bytes = 0;
         for path in store.list("ids")? {
-            let (first, segments) = coverage(&path).ok_or_else(|| damaged(&path, 0, "not the name of an id run"))?;
+            let (first, segments) =
+                coverage(&path).ok_or_else(|| damaged(&path, 0, "not the name of an id run"))?;
             let run = match Run::open(store, first, segments) {
                 // Merged away by a running server since it was listed.
                 Err(crate::LogError::Store(StoreError::NotFound { .. })) => continue,
@@ -278,7 +289,9 @@ impl Run {
             let mut least: Option<(u64, usize)> = None;
             for (n, cursor) in cursors.iter_mut().enumerate() {
                 match cursor.peek() {
-                    Ok(Some(entry)) if least.is_none_or(|(known, _)| entry < known) => least = Some((entry, n)),
+                    Ok(Some(entry)) if least.is_none_or(|(known, _)| entry < known) => {
+                        least = Some((entry, n))
+                    }
                     Ok(_) => {}
                     Err(error) => return Some(Err(error)),
                 }
@@ -300,7 +313,7 @@ impl Run {
             return Ok(());
         }
         // Hashes are uniform: the place of one is near its share of the entries.
-        let guess = (u128::from(short) * u128::from(self.entries) >> (64 - OFFSET_BITS)) as u64;
+        let guess = ((u128::from(short) * u128::from(self.entries)) >> (64 - OFFSET_BITS)) as u64;
         let mut page = guess / PAGE;
         let mut entries = self.page(page)?;
         while page > 0 && entries.first().is_none_or(|entry| entry >> OFFSET_BITS >= short) {
@@ -309,7 +322,9 @@ impl Run {
         }
         loop {
             let matching = entries.iter().filter(|entry| *entry >> OFFSET_BITS == short);
-            found.extend(matching.map(|entry| self.first_index() + (entry & ((1 << OFFSET_BITS) - 1))));
+            found.extend(
+                matching.map(|entry| self.first_index() + (entry & ((1 << OFFSET_BITS) - 1))),
+            );
             if entries.last().is_none_or(|entry| entry >> OFFSET_BITS > short) {
                 return Ok(());
             }
@@ -330,7 +345,8 @@ impl Run {
     fn verify(&self) -> Result<()> {
         let mut crc = 0;
         for page in 0..self.entries.div_ceil(PAGE) {
-            let bytes: Vec<u8> = self.page(page)?.iter().flat_map(|entry| entry.to_le_bytes()).collect();
+            let bytes: Vec<u8> =
+                self.page(page)?.iter().flat_map(|entry| entry.to_le_bytes()).collect();
             crc = crc32c::crc32c_append(crc, &bytes);
         }
         if crc == self.entries_crc {
@@ -390,7 +406,7 @@ fn filter_bits(words: usize, short: u64) -> impl Iterator<Item = (usize, u64)> {
     let step = (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) | 1;
     (0..FILTER_PROBES).map(move |probe| {
         let at = mixed.wrapping_add(step.wrapping_mul(probe.into()));
-        let bit = (u128::from(at) * bits >> 64) as usize;
+        let bit = ((u128::from(at) * bits) >> 64) as usize;
         (bit / 64, 1 << (bit % 64))
     })
 }
@@ -404,7 +420,8 @@ fn filter_insert(filter: &mut [u64], short: u64) {
 }
 
 fn filter_contains(filter: &[u64], short: u64) -> bool {
-    filter_bits(filter.len(), short).all(|(word, bit)| filter.get(word).is_some_and(|word| word & bit != 0))
+    filter_bits(filter.len(), short)
+        .all(|(word, bit)| filter.get(word).is_some_and(|word| word & bit != 0))
 }
 
 #[cfg(test)]
@@ -441,7 +458,8 @@ mod tests {
                 assert_eq!(found.contains(&index), n % 3 == 0, "{index}");
             }
         }
-        let strangers = (0..10_000u64).filter(|n| !runs.candidates(id(u64::MAX - n)).unwrap().is_empty());
+        let strangers =
+            (0..10_000u64).filter(|n| !runs.candidates(id(u64::MAX - n)).unwrap().is_empty());
         assert!(strangers.count() < 10);
         assert!(Runs::verify_all(&store).unwrap() > 0);
         let again = Runs::open(&store, 35).unwrap();

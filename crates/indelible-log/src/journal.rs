@@ -67,7 +67,8 @@ impl Journals {
 
     fn create(&self, inner: &mut Inner, at_least: u64) -> Result<(u32, Arc<dyn Journal>)> {
         let number = inner.next_number;
-        let journal = self.store.create_journal(&path(number), inner.next_capacity.max(at_least))?;
+        let journal =
+            self.store.create_journal(&path(number), inner.next_capacity.max(at_least))?;
         inner.next_number += 1;
         inner.next_capacity = (inner.next_capacity * 2).min(self.max_capacity);
         Ok((number, journal))

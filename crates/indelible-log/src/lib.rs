@@ -30,7 +30,10 @@
 //! # }
 //! ```
 #![warn(missing_docs)]
-#![cfg_attr(test, expect(clippy::unwrap_used, reason = "tests state their expectations by failing"))]
+#![cfg_attr(
+    test,
+    expect(clippy::unwrap_used, reason = "tests state their expectations by failing")
+)]
 
 mod attachment;
 mod batch;

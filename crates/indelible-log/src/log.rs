@@ -14,12 +14,13 @@ use crate::{
     shared::Shared,
 };
 use indelible_event::{
-    Attachment, Envelope, EventError, Format, Payload, RecordHeader, Timestamp, format_named, record_id,
+    Attachment, Envelope, EventError, Format, Payload, RecordHeader, Timestamp, format_named,
+    record_id,
 };
 use indelible_store::{LockGuard, Store};
 use indelible_tlog::{
-    Checkpoint, Hash, NodeReader as _, OfflineProof, SigningKey, TilePath, VerifyingKey, consistency_proof, inclusion_proof,
-    leaf_hash, root,
+    Checkpoint, Hash, NodeReader as _, OfflineProof, SigningKey, TilePath, VerifyingKey,
+    consistency_proof, inclusion_proof, leaf_hash, root,
 };
 use parking_lot::Mutex;
 use std::{
@@ -114,7 +115,13 @@ impl Stepper {
     ///
     /// # Errors
     /// What the store says.
-    pub fn create(store: &dyn Store, origin: &str, kind: Kind, options: &Options, seed: &[u8; 32]) -> Result<()> {
+    pub fn create(
+        store: &dyn Store,
+        origin: &str,
+        kind: Kind,
+        options: &Options,
+        seed: &[u8; 32],
+    ) -> Result<()> {
         let _lock = store.lock()?;
         data_dir::create_in(store, origin, kind, options, seed)
     }
@@ -132,7 +139,10 @@ impl Stepper {
     ///
     /// # Errors
     /// One [`AppendError`] per batch that was not acknowledged.
-    pub fn commit(&mut self, batches: Vec<Batch>) -> Vec<std::result::Result<Committed, AppendError>> {
+    pub fn commit(
+        &mut self,
+        batches: Vec<Batch>,
+    ) -> Vec<std::result::Result<Committed, AppendError>> {
         let answers: Arc<Mutex<Vec<_>>> = Arc::default();
         let requests = batches
             .into_iter()
@@ -329,7 +339,10 @@ impl Log {
         answer.await.unwrap_or(Err(AppendError::Closed))
     }
 
-    fn request(&self, batch: Batch) -> (Request, oneshot::Receiver<std::result::Result<Committed, AppendError>>) {
+    fn request(
+        &self,
+        batch: Batch,
+    ) -> (Request, oneshot::Receiver<std::result::Result<Committed, AppendError>>) {
         let (sender, receiver) = oneshot::channel();
         let reply: Reply = Box::new(move |answer| {
             // Nobody waits any more: the batch is as durable as if somebody did.
@@ -347,13 +360,19 @@ impl Log {
     ///
     /// # Errors
     /// [`StageError`].
-    pub fn append_event(&self, recorded_by: &str, data: &str) -> std::result::Result<Receipt, StageError> {
+    pub fn append_event(
+        &self,
+        recorded_by: &str,
+        data: &str,
+    ) -> std::result::Result<Receipt, StageError> {
         let (now, header) = self.header(recorded_by, indelible_event::NATIVE);
         let mut batch = Batch::new();
         self.stage(&mut batch, &header, now, format_named(indelible_event::NATIVE)?, data)?;
         let committed = self.append(batch)?;
         let (index, leaf_hash, created) = match committed.placed.first() {
-            Some(Placed::Created(index)) => (*index, committed.batch.leaf(0).unwrap_or_default(), true),
+            Some(Placed::Created(index)) => {
+                (*index, committed.batch.leaf(0).unwrap_or_default(), true)
+            }
             Some(Placed::Duplicate { index, leaf }) => (*index, *leaf, false),
             Some(Placed::Refused(error)) => return Err(error.clone().into()),
             None => return Err(AppendError::Closed.into()),
@@ -419,7 +438,9 @@ impl Log {
             Payload::Inline(data) => Ok(data.into()),
             Payload::Attachment(attachment) => {
                 let bytes = self.attachment(&attachment)?;
-                String::from_utf8(bytes).map(Into::into).map_err(|e| LogError::Invalid(e.to_string()))
+                String::from_utf8(bytes)
+                    .map(Into::into)
+                    .map_err(|e| LogError::Invalid(e.to_string()))
             }
         }
     }
@@ -458,7 +479,11 @@ impl Log {
     }
 
     fn check_size(&self, size: u64) -> Result<()> {
-        if size <= self.head().size { Ok(()) } else { Err(LogError::NoRecord(format!("for a tree of {size}"))) }
+        if size <= self.head().size {
+            Ok(())
+        } else {
+            Err(LogError::NoRecord(format!("for a tree of {size}")))
+        }
     }
 
     /// Inclusion proof of a record in the tree of `size` records.
@@ -467,7 +492,8 @@ impl Log {
     /// [`LogError::NoRecord`] unless `index` < `size` ≤ head.
     pub fn inclusion_proof(&self, index: u64, size: u64) -> Result<Vec<Hash>> {
         self.check_size(size)?;
-        inclusion_proof(index, size, &self.shared.tree())?.ok_or_else(|| LogError::NoRecord(index.to_string()))
+        inclusion_proof(index, size, &self.shared.tree())?
+            .ok_or_else(|| LogError::NoRecord(index.to_string()))
     }
 
     /// Proof that the tree of `from` records is a prefix of the tree of `to`.
@@ -476,8 +502,9 @@ impl Log {
     /// [`LogError::NoRecord`] unless `from` ≤ `to` ≤ head.
     pub fn consistency_proof(&self, from: u64, to: u64) -> Result<Vec<Hash>> {
         self.check_size(to)?;
-        consistency_proof(from, to, &self.shared.tree())?
-            .ok_or_else(|| LogError::NoRecord(format!("in a tree of {from} that is larger than {to}")))
+        consistency_proof(from, to, &self.shared.tree())?.ok_or_else(|| {
+            LogError::NoRecord(format!("in a tree of {from} that is larger than {to}"))
+        })
     }
 
     /// The signed checkpoint of any size up to the head. Sizes other than the head's
@@ -490,7 +517,8 @@ impl Log {
         if size == head.size {
             return Ok(Arc::clone(&head.note));
         }
-        let checkpoint = Checkpoint::new(self.key.verifying_key().name().to_owned(), size, self.root(size)?);
+        let checkpoint =
+            Checkpoint::new(self.key.verifying_key().name().to_owned(), size, self.root(size)?);
         Ok(checkpoint.sign(&self.key).into())
     }
 
@@ -521,7 +549,9 @@ impl Log {
         let tree = self.shared.tree();
         let mut bytes = Vec::with_capacity(usize::from(path.width) * indelible_tlog::HASH_LEN);
         for index in first..first + u64::from(path.width) {
-            bytes.extend_from_slice(tree.node(tile_level * indelible_tlog::TILE_HEIGHT, index)?.as_ref());
+            bytes.extend_from_slice(
+                tree.node(tile_level * indelible_tlog::TILE_HEIGHT, index)?.as_ref(),
+            );
         }
         Ok(Some(bytes))
     }
@@ -647,7 +677,12 @@ impl Sequencer {
 
 /// Seals whatever is full whenever the head moved. An error is logged and tried
 /// again at the next commit: the journals still hold the records.
-fn run_sealer(shared: &Shared, wakes: &std::sync::mpsc::Receiver<()>, sealed: &SealedSignal, origin: &str) {
+fn run_sealer(
+    shared: &Shared,
+    wakes: &std::sync::mpsc::Receiver<()>,
+    sealed: &SealedSignal,
+    origin: &str,
+) {
     while wakes.recv().is_ok() {
         loop {
             match seal_next(shared) {
@@ -657,7 +692,11 @@ fn run_sealer(shared: &Shared, wakes: &std::sync::mpsc::Receiver<()>, sealed: &S
                 }
                 Ok(false) => break,
                 Err(error) => {
-                    tracing::error!(log = origin, error = chain(&error), "could not seal a segment");
+                    tracing::error!(
+                        log = origin,
+                        error = chain(&error),
+                        "could not seal a segment"
+                    );
                     break;
                 }
             }

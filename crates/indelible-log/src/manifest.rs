@@ -84,10 +84,13 @@ impl Manifest {
             other => other?,
         };
         let note = Note::parse(&bytes).map_err(|e| damaged(PATH, 0, e.to_string()))?;
-        note.verify(std::slice::from_ref(key)).map_err(|e| damaged(PATH, 0, e.to_string()))?;
+        note.verify(std::slice::from_ref(key))
+            .map_err(|e| LogError::Checkpoint { path: PATH.to_owned(), source: e.into() })?;
         // The text is checked as it stands, so no byte of the file is without meaning.
         Self::parse(&note.text)
-            .filter(|manifest| manifest.origin == key.name() && note.to_string().as_bytes() == bytes)
+            .filter(|manifest| {
+                manifest.origin == key.name() && note.to_string().as_bytes() == bytes
+            })
             .ok_or_else(|| damaged(PATH, 0, "not the manifest of the key's log"))
     }
 }

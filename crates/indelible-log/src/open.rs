@@ -15,7 +15,9 @@ use crate::{
 };
 use indelible_event::record_id;
 use indelible_store::{Journal, LockGuard, Store};
-use indelible_tlog::{BundleEntries, Checkpoint, Frontier, SigningKey, VerifyingKey, leaf_hash, root};
+use indelible_tlog::{
+    BundleEntries, Checkpoint, Frontier, SigningKey, VerifyingKey, leaf_hash, root,
+};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// An opened log, before its threads run.
@@ -76,7 +78,8 @@ pub(crate) fn open(store: Arc<dyn Store>, options: &Options) -> Result<Opened> {
 fn open_segments(store: &dyn Store, key: &VerifyingKey) -> Result<(Vec<Trailer>, Option<Head>)> {
     let mut numbers = Vec::new();
     for path in store.list("segments")? {
-        let number = segment::number(&path).ok_or_else(|| damaged(&path, 0, "not the name of a segment"))?;
+        let number =
+            segment::number(&path).ok_or_else(|| damaged(&path, 0, "not the name of a segment"))?;
         numbers.push(number);
     }
     let mut trailers = Vec::with_capacity(numbers.len());
@@ -89,7 +92,8 @@ fn open_segments(store: &dyn Store, key: &VerifyingKey) -> Result<(Vec<Trailer>,
         let footer = segment.footer()?;
         // Checkpoints only grow, so the last footer has the newest.
         if *number + 1 == numbers.len() as u64 {
-            newest = Some(head_of_note(segment.path(), footer.note, segment.trailer.time_us.1, key)?);
+            newest =
+                Some(head_of_note(segment.path(), footer.note, segment.trailer.time_us.1, key)?);
         }
         trailers.push(segment.trailer);
     }
@@ -108,7 +112,9 @@ pub(crate) fn list_journals(store: &dyn Store) -> Result<Vec<u32>> {
     let paths = store.list("journal")?;
     paths
         .iter()
-        .map(|path| journal::number(path).ok_or_else(|| damaged(path, 0, "not the name of a journal")))
+        .map(|path| {
+            journal::number(path).ok_or_else(|| damaged(path, 0, "not the name of a journal"))
+        })
         .collect()
 }
 
@@ -193,7 +199,11 @@ impl<'a> Recovery<'a> {
     /// Frames follow each other without a hole, from at most the sealed end.
     fn check_follows(&self, path: &str, at: u64, found: &Frame) -> Result<()> {
         if let Some(torn) = &self.torn {
-            return Err(damaged(&torn.path, torn.at, "frame is incomplete although later ones were written"));
+            return Err(damaged(
+                &torn.path,
+                torn.at,
+                "frame is incomplete although later ones were written",
+            ));
         }
         let end = found.first + u64::from(found.count);
         let follows = match &self.last {
@@ -203,8 +213,18 @@ impl<'a> Recovery<'a> {
         if follows && found.count > 0 {
             Ok(())
         } else {
-            let expected = self.last.as_ref().map_or(self.sealed, |(_, last)| last.first + u64::from(last.count));
-            Err(damaged(path, at, format!("frame holds records {} to {end}, expected them from {expected}", found.first)))
+            let expected = self
+                .last
+                .as_ref()
+                .map_or(self.sealed, |(_, last)| last.first + u64::from(last.count));
+            Err(damaged(
+                path,
+                at,
+                format!(
+                    "frame holds records {} to {end}, expected them from {expected}",
+                    found.first
+                ),
+            ))
         }
     }
 
@@ -220,8 +240,13 @@ impl<'a> Recovery<'a> {
             for entry in BundleEntries::new(&found.records) {
                 let record = entry.map_err(|e| damaged(path, offset, e.to_string()))?;
                 if index >= first {
-                    self.frontier.push(leaf_hash(record), |level, _, hash| commit.nodes.push((level, hash)));
-                    commit.positions.push(Position { journal: number, offset: offset as u32, len: record.len() as u16 });
+                    self.frontier
+                        .push(leaf_hash(record), |level, _, hash| commit.nodes.push((level, hash)));
+                    commit.positions.push(Position {
+                        journal: number,
+                        offset: offset as u32,
+                        len: record.len() as u16,
+                    });
                     ids.push(record_id(record).map(|id| IdHash::of(&id)));
                 }
                 offset += record.len() as u64 + 2;
@@ -239,7 +264,11 @@ impl<'a> Recovery<'a> {
                     && checkpoint.origin == self.key.verifying_key().name()
             });
             if !agrees {
-                return Err(damaged(path, found.records_at, format!("records {} to {end} do not lead to their checkpoint", found.first)));
+                return Err(damaged(
+                    path,
+                    found.records_at,
+                    format!("records {} to {end} do not lead to their checkpoint", found.first),
+                ));
             }
             self.commits.push((first, commit, ids));
         }
@@ -252,9 +281,17 @@ impl<'a> Recovery<'a> {
     fn cut_torn(&self) -> Result<()> {
         let Some(Torn { path, file, at, end }) = &self.torn else { return Ok(()) };
         if self.frontier.size() < self.vouched {
-            return Err(damaged(path, *at, "frame is incomplete although a segment vouches for its records"));
+            return Err(damaged(
+                path,
+                *at,
+                "frame is incomplete although a segment vouches for its records",
+            ));
         }
-        tracing::warn!(journal = path, offset = at, "cutting an incomplete frame that a crash left; nothing acknowledged is lost");
+        tracing::warn!(
+            journal = path,
+            offset = at,
+            "cutting an incomplete frame that a crash left; nothing acknowledged is lost"
+        );
         let zeros = vec![0; SECTOR * 256];
         let mut from = *at;
         while from < *end {
@@ -280,7 +317,11 @@ impl<'a> Recovery<'a> {
         let key = self.key.verifying_key();
         let size = self.frontier.size();
         if let Some(head) = sealed_head.as_ref().filter(|head| head.size > size) {
-            return Err(LogError::RolledBack { size, known: head.size, origin: "the newest segment".to_owned() });
+            return Err(LogError::RolledBack {
+                size,
+                known: head.size,
+                origin: "the newest segment".to_owned(),
+            });
         }
         match (&self.last, sealed_head) {
             (Some((path, last)), _) if last.first + u64::from(last.count) == size => {
@@ -290,7 +331,11 @@ impl<'a> Recovery<'a> {
                 if head.size == size && head.root == self.frontier.root() {
                     Ok(Arc::new(head))
                 } else {
-                    Err(damaged("segments", 0, "the newest segment's checkpoint is not of these segments"))
+                    Err(damaged(
+                        "segments",
+                        0,
+                        "the newest segment's checkpoint is not of these segments",
+                    ))
                 }
             }
             (_, None) => {
@@ -306,7 +351,11 @@ impl<'a> Recovery<'a> {
 fn rebuild_runs(store: &dyn Store, sealed: u64) -> Result<Runs> {
     let mut runs = Runs::open(store, sealed)?;
     if runs.covered() < sealed {
-        tracing::info!(from = runs.covered(), to = sealed, "rebuilding the id index from the segments");
+        tracing::info!(
+            from = runs.covered(),
+            to = sealed,
+            "rebuilding the id index from the segments"
+        );
     }
     for number in runs.covered()..sealed {
         let segment = Segment::open(store, number)?;
@@ -331,7 +380,11 @@ fn check_known(shared: &Shared, options: &Options, key: &VerifyingKey) -> Result
         let checkpoint = Checkpoint::verify(known.note.as_bytes(), key)
             .map_err(|source| LogError::Checkpoint { path: known.origin.clone(), source })?;
         if checkpoint.size > size {
-            return Err(LogError::RolledBack { size, known: checkpoint.size, origin: known.origin.clone() });
+            return Err(LogError::RolledBack {
+                size,
+                known: checkpoint.size,
+                origin: known.origin.clone(),
+            });
         }
         let found = root(checkpoint.size, &shared.tree())?;
         if found != checkpoint.root {

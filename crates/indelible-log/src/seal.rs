@@ -55,7 +55,11 @@ fn write(shared: &Shared, number: u64, times: (i64, i64), note: &str) -> Result<
 }
 
 /// First record and root of a bundle, as the tree knows them.
-fn expected(tree: &impl NodeReader<Error = crate::LogError>, number: u64, bundle: usize) -> Result<(u64, Hash)> {
+fn expected(
+    tree: &impl NodeReader<Error = crate::LogError>,
+    number: u64,
+    bundle: usize,
+) -> Result<(u64, Hash)> {
     let global = number * SEGMENT_BUNDLES as u64 + bundle as u64;
     Ok((global * BUNDLE_RECORDS, tree.node(BUNDLE_LEVEL, global)?))
 }
@@ -70,8 +74,10 @@ fn read_back(shared: &Shared, segment: &Segment) -> Result<Vec<Option<IdHash>>> 
         let raw = segment.bundle(&footer, bundle)?;
         let (first, root) = expected(&tree, segment.number, bundle)?;
         let leaves = read_bundle(&raw, &mut ids);
-        if Some(&root) != footer.roots.get(bundle) || shared.unsealed_leaves(first) != Some(leaves) {
-            let problem = format!("records from {first} on do not hash to the tree they were sealed from");
+        if Some(&root) != footer.roots.get(bundle) || shared.unsealed_leaves(first) != Some(leaves)
+        {
+            let problem =
+                format!("records from {first} on do not hash to the tree they were sealed from");
             return Err(damaged(segment.path(), segment.bundle_offset(&footer, bundle), problem));
         }
     }

@@ -1,7 +1,10 @@
 //! The sealed segment: 65,536 records as 256 compressed bundles, with the roots of
 //! the tree above them. Written once, whole, and read-only. docs/formats.md §4.
 
-use crate::{bytes::Fields, error::{LogError, Result, damaged}};
+use crate::{
+    bytes::Fields,
+    error::{LogError, Result, damaged},
+};
 use indelible_store::{Blob, Store};
 use indelible_tlog::{BundleEntries, Hash, leaf_hash, node_hash};
 use std::{io::Write as _, sync::Arc};
@@ -171,7 +174,9 @@ impl Segment {
         let path = path(number);
         let blob = store.open(&path)?;
         let size = blob.size();
-        let Some(trailer_at) = size.checked_sub(TRAILER_LEN as u64).filter(|at| *at >= HEADER_LEN as u64) else {
+        let Some(trailer_at) =
+            size.checked_sub(TRAILER_LEN as u64).filter(|at| *at >= HEADER_LEN as u64)
+        else {
             return Err(damaged(&path, 0, "too short for a segment"));
         };
         let mut header = MAGIC.to_vec();
@@ -180,7 +185,9 @@ impl Segment {
             return Err(damaged(&path, 0, "not the header of this segment"));
         }
         let trailer = decode_trailer(&blob.read_vec(trailer_at, TRAILER_LEN)?, number)
-            .filter(|trailer| trailer.footer_at.checked_add(trailer.footer_len.into()) == Some(trailer_at))
+            .filter(|trailer| {
+                trailer.footer_at.checked_add(trailer.footer_len.into()) == Some(trailer_at)
+            })
             .ok_or_else(|| damaged(&path, trailer_at, "trailer does not match its checksum"))?;
         Ok(Self { number, trailer, path, blob })
     }
@@ -205,7 +212,8 @@ impl Segment {
 
     fn bundles_are_contiguous(&self, footer: &Footer) -> bool {
         let end = footer.bundles.iter().try_fold(HEADER_LEN as u64, |at, bundle| {
-            (bundle.offset == at && bundle.raw_len <= MAX_BUNDLE_LEN).then(|| at + u64::from(bundle.len))
+            (bundle.offset == at && bundle.raw_len <= MAX_BUNDLE_LEN)
+                .then(|| at + u64::from(bundle.len))
         });
         end == Some(self.trailer.footer_at)
     }
@@ -213,18 +221,23 @@ impl Segment {
     /// Reads one bundle, 0 to 255, as raw entry-bundle bytes. The records in it are
     /// not hashed here.
     pub(crate) fn bundle(&self, footer: &Footer, bundle: usize) -> Result<Vec<u8>> {
-        let entry = footer
-            .bundles
-            .get(bundle)
-            .ok_or_else(|| damaged(&self.path, 0, "no such bundle"))?;
+        let entry =
+            footer.bundles.get(bundle).ok_or_else(|| damaged(&self.path, 0, "no such bundle"))?;
         let packed = self.blob.read_vec(entry.offset, entry.len as usize)?;
         let first = self.number * SEGMENT_RECORDS + bundle as u64 * BUNDLE_RECORDS;
         let records = format!("records {first} to {}", first + BUNDLE_RECORDS - 1);
         if crc32c::crc32c(&packed) != entry.crc {
-            return Err(damaged(&self.path, entry.offset, format!("bundle of {records} does not match its checksum")));
+            return Err(damaged(
+                &self.path,
+                entry.offset,
+                format!("bundle of {records} does not match its checksum"),
+            ));
         }
-        let raw = decompress(&packed, entry.raw_len as usize).filter(|raw| raw.len() == entry.raw_len as usize);
-        raw.ok_or_else(|| damaged(&self.path, entry.offset, format!("bundle of {records} does not decompress")))
+        let raw = decompress(&packed, entry.raw_len as usize)
+            .filter(|raw| raw.len() == entry.raw_len as usize);
+        raw.ok_or_else(|| {
+            damaged(&self.path, entry.offset, format!("bundle of {records} does not decompress"))
+        })
     }
 
     /// Path of the segment, for errors.
@@ -261,7 +274,8 @@ fn decode_trailer(bytes: &[u8], number: u64) -> Option<Trailer> {
         && reserved == 0
         && magic == MAGIC
         && crc == crc32c::crc32c(bytes.get(..TRAILER_LEN - 12)?)
-        && (trailer.footer_len as usize) <= SEGMENT_BUNDLES * (BUNDLE_ENTRY_LEN + 32) + 4 + MAX_NOTE_LEN;
+        && (trailer.footer_len as usize)
+            <= SEGMENT_BUNDLES * (BUNDLE_ENTRY_LEN + 32) + 4 + MAX_NOTE_LEN;
     whole.then_some(trailer)
 }
 
@@ -269,7 +283,12 @@ fn decode_footer(bytes: &[u8]) -> Option<Footer> {
     let mut fields = Fields::new(bytes);
     let bundles = (0..SEGMENT_BUNDLES)
         .map(|_| {
-            Some(BundleEntry { offset: fields.u64()?, len: fields.u32()?, raw_len: fields.u32()?, crc: fields.u32()? })
+            Some(BundleEntry {
+                offset: fields.u64()?,
+                len: fields.u32()?,
+                raw_len: fields.u32()?,
+                crc: fields.u32()?,
+            })
         })
         .collect::<Option<_>>()?;
     let roots = (0..SEGMENT_BUNDLES).map(|_| fields.array().map(Hash)).collect::<Option<_>>()?;

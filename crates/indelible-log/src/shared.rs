@@ -8,7 +8,10 @@ use crate::{
     cache::Cache,
     error::{LogError, Result, damaged},
     ids::{HotIds, IdHash, Runs},
-    segment::{self, BUNDLE_LEVEL, BUNDLE_RECORDS, Footer, SEGMENT_LEVEL, SEGMENT_RECORDS, Segment, Trailer},
+    segment::{
+        self, BUNDLE_LEVEL, BUNDLE_RECORDS, Footer, SEGMENT_LEVEL, SEGMENT_RECORDS, Segment,
+        Trailer,
+    },
 };
 use indelible_store::{Journal, Store};
 use indelible_tlog::{BundleEntries, Hash, NodeReader};
@@ -185,7 +188,8 @@ impl State {
     pub(crate) fn next_segment_times(&self) -> (i64, i64) {
         // The first commit kept is the one that reaches into the tail.
         let end = self.sealed() + SEGMENT_RECORDS;
-        let mut times = self.commits.iter().take_while(|(first, _)| *first < end).map(|(_, time)| *time);
+        let mut times =
+            self.commits.iter().take_while(|(first, _)| *first < end).map(|(_, time)| *time);
         let first = times.next().unwrap_or(self.head.time_us);
         times.fold((first, first), |(low, high), time| (low.min(time), high.max(time)))
     }
@@ -243,20 +247,28 @@ impl Shared {
     }
 
     pub(crate) fn open_segment(&self, number: u64) -> Result<Arc<OpenSegment>> {
-        self.open_segments.get_or(number, |_| 1, || {
-            let segment = Segment::open(self.store.as_ref(), number)?;
-            let footer = segment.footer()?;
-            Ok(Arc::new(OpenSegment { segment, footer }))
-        })
+        self.open_segments.get_or(
+            number,
+            |_| 1,
+            || {
+                let segment = Segment::open(self.store.as_ref(), number)?;
+                let footer = segment.footer()?;
+                Ok(Arc::new(OpenSegment { segment, footer }))
+            },
+        )
     }
 
     /// A sealed bundle, decompressed.
     fn sealed_bundle(&self, bundle: u64) -> Result<Arc<Vec<u8>>> {
-        self.bundles.get_or(bundle, |raw| raw.len(), || {
-            let open = self.open_segment(bundle / segment::SEGMENT_BUNDLES as u64)?;
-            let within = (bundle % segment::SEGMENT_BUNDLES as u64) as usize;
-            open.segment.bundle(&open.footer, within).map(Arc::new)
-        })
+        self.bundles.get_or(
+            bundle,
+            |raw| raw.len(),
+            || {
+                let open = self.open_segment(bundle / segment::SEGMENT_BUNDLES as u64)?;
+                let within = (bundle % segment::SEGMENT_BUNDLES as u64) as usize;
+                open.segment.bundle(&open.footer, within).map(Arc::new)
+            },
+        )
     }
 
     /// The bytes of a record below the head.
@@ -275,7 +287,11 @@ impl Shared {
         let entry = BundleEntries::new(&bundle).nth((index % BUNDLE_RECORDS) as usize);
         match entry {
             Some(Ok(record)) => Ok(record.to_vec()),
-            _ => Err(damaged(&segment::path(index / SEGMENT_RECORDS), 0, format!("record {index} is not in its bundle"))),
+            _ => Err(damaged(
+                &segment::path(index / SEGMENT_RECORDS),
+                0,
+                format!("record {index} is not in its bundle"),
+            )),
         }
     }
 
@@ -294,12 +310,20 @@ impl Shared {
         }
         let bundle = self.sealed_bundle(first / BUNDLE_RECORDS)?;
         let mut entries = BundleEntries::new(&bundle);
-        let mut skip = |n: u64| (0..n).all(|_| entries.next().is_some_and(|entry| entry.is_ok())).then(|| bundle.len() - entries.rest().len());
+        let mut skip = |n: u64| {
+            (0..n)
+                .all(|_| entries.next().is_some_and(|entry| entry.is_ok()))
+                .then(|| bundle.len() - entries.rest().len())
+        };
         let start = skip(first % BUNDLE_RECORDS);
         let end = skip(count);
         match (start, end) {
             (Some(start), Some(end)) => Ok(bundle[start..end].to_vec()),
-            _ => Err(damaged(&segment::path(first / SEGMENT_RECORDS), 0, "bundle has too few records")),
+            _ => Err(damaged(
+                &segment::path(first / SEGMENT_RECORDS),
+                0,
+                "bundle has too few records",
+            )),
         }
     }
 
@@ -361,13 +385,17 @@ impl TreeReader<'_> {
             let open = self.shared.open_segment(first_bundle / segment::SEGMENT_BUNDLES as u64)?;
             let at = (first_bundle % segment::SEGMENT_BUNDLES as u64) as usize;
             let row = open.footer.roots.get(at..at + (1 << height));
-            return row.map(segment::fold).ok_or_else(|| damaged(open.segment.path(), 0, "no such node"));
+            return row
+                .map(segment::fold)
+                .ok_or_else(|| damaged(open.segment.path(), 0, "no such node"));
         }
         let first = index << level;
         let at = (first % BUNDLE_RECORDS) as usize;
         self.with_leaves(first / BUNDLE_RECORDS, |leaves| {
             let row = leaves.get(at..at + (1 << level));
-            row.map(segment::fold).ok_or_else(|| damaged(&segment::path(first / SEGMENT_RECORDS), 0, "bundle has too few records"))
+            row.map(segment::fold).ok_or_else(|| {
+                damaged(&segment::path(first / SEGMENT_RECORDS), 0, "bundle has too few records")
+            })
         })
     }
 
@@ -380,11 +408,21 @@ impl TreeReader<'_> {
         let open = self.shared.open_segment(bundle / segment::SEGMENT_BUNDLES as u64)?;
         let within = (bundle % segment::SEGMENT_BUNDLES as u64) as usize;
         let leaves = segment::leaf_hashes(&raw)
-            .filter(|leaves| leaves.len() as u64 == BUNDLE_RECORDS && open.footer.roots.get(within) == Some(&segment::fold(leaves)))
+            .filter(|leaves| {
+                leaves.len() as u64 == BUNDLE_RECORDS
+                    && open.footer.roots.get(within) == Some(&segment::fold(leaves))
+            })
             .ok_or_else(|| {
                 let first = bundle * BUNDLE_RECORDS;
-                let problem = format!("records {first} to {} do not hash to the bundle's root", first + BUNDLE_RECORDS - 1);
-                damaged(open.segment.path(), open.segment.bundle_offset(&open.footer, within), problem)
+                let problem = format!(
+                    "records {first} to {} do not hash to the bundle's root",
+                    first + BUNDLE_RECORDS - 1
+                );
+                damaged(
+                    open.segment.path(),
+                    open.segment.bundle_offset(&open.footer, within),
+                    problem,
+                )
             })?;
         let result = read(&leaves);
         self.leaves.borrow_mut().insert(bundle, leaves);

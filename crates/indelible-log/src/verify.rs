@@ -97,8 +97,14 @@ pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
 /// Verifies the log in `store` against a pinned key, and against a checkpoint
 /// (`since`, a signed note) that the caller holds from before.
-pub fn verify_store(store: &dyn Store, key: &VerifyingKey, since: Option<&str>, progress: Progress<'_>) -> Verdict {
-    let mut check = Check { store, key, progress, done: AtomicU64::new(0), verdict: Verdict::default() };
+pub fn verify_store(
+    store: &dyn Store,
+    key: &VerifyingKey,
+    since: Option<&str>,
+    progress: Progress<'_>,
+) -> Verdict {
+    let mut check =
+        Check { store, key, progress, done: AtomicU64::new(0), verdict: Verdict::default() };
     if let Err(error) = check.run(since) {
         check.fail(None, &error);
     }
@@ -154,6 +160,9 @@ struct Named {
     index: u64,
 }
 
+/// A journal and its path.
+type NamedBlob = (String, Arc<dyn Blob>);
+
 /// A problem, and the first record it affects.
 type Problem = (Option<u64>, LogError);
 
@@ -168,8 +177,18 @@ impl Check<'_> {
         let mut vouched = self.seal_checkpoints(&segments);
         if let Some(note) = since {
             match Checkpoint::verify(note.as_bytes(), self.key) {
-                Ok(checkpoint) => vouched.push(Vouched { checkpoint, found_in: "the checkpoint held from before".into(), since: true }),
-                Err(source) => self.fail(None, &LogError::Checkpoint { path: "the checkpoint held from before".into(), source }),
+                Ok(checkpoint) => vouched.push(Vouched {
+                    checkpoint,
+                    found_in: "the checkpoint held from before".into(),
+                    since: true,
+                }),
+                Err(source) => self.fail(
+                    None,
+                    &LogError::Checkpoint {
+                        path: "the checkpoint held from before".into(),
+                        source,
+                    },
+                ),
             }
         }
         let mut attachments = BTreeSet::new();
@@ -205,15 +224,22 @@ impl Check<'_> {
         match manifest::read_key(self.store) {
             Ok(key) if key.verifying_key() == self.key => self.verdict.coverage.key_checked = true,
             Ok(key) => {
-                let message = format!("the secret key in the folder is that of {}, not of the pinned key", key.verifying_key());
-                self.verdict.findings.push(Finding { kind: FindingKind::Unverifiable, index: None, message });
+                let message = format!(
+                    "the secret key in the folder is that of {}, not of the pinned key",
+                    key.verifying_key()
+                );
+                self.verdict.findings.push(Finding {
+                    kind: FindingKind::Unverifiable,
+                    index: None,
+                    message,
+                });
             }
             Err(LogError::NoLog(_) | LogError::Store(_)) => {}
             Err(error) => self.fail(None, &error),
         }
     }
 
-    fn open_journals(&self) -> Result<Vec<(String, Arc<dyn Blob>)>, LogError> {
+    fn open_journals(&self) -> Result<Vec<NamedBlob>, LogError> {
         let mut open = Vec::new();
         for number in list_journals(self.store)? {
             let path = journal::path(number);
@@ -233,7 +259,9 @@ impl Check<'_> {
         for path in self.store.list("segments")? {
             match segment::number(&path) {
                 Some(number) => drop(numbers.insert(number)),
-                None => self.fail(None, &crate::error::damaged(&path, 0, "not the name of a segment")),
+                None => {
+                    self.fail(None, &crate::error::damaged(&path, 0, "not the name of a segment"))
+                }
             }
         }
         let count = numbers.last().map_or(0, |last| last + 1);
@@ -257,12 +285,18 @@ impl Check<'_> {
             let end = (segment.number + 1) * SEGMENT_RECORDS;
             let found_in = segment.path().to_owned();
             match Checkpoint::verify(&footer.note, self.key) {
-                Ok(checkpoint) if checkpoint.size >= end => vouched.push(Vouched { checkpoint, found_in, since: false }),
+                Ok(checkpoint) if checkpoint.size >= end => {
+                    vouched.push(Vouched { checkpoint, found_in, since: false })
+                }
                 Ok(_) => {
-                    let error = crate::error::damaged(&found_in, 0, "its checkpoint does not cover it");
+                    let error =
+                        crate::error::damaged(&found_in, 0, "its checkpoint does not cover it");
                     self.fail(Some(end - SEGMENT_RECORDS), &error);
                 }
-                Err(source) => self.fail(Some(end - SEGMENT_RECORDS), &LogError::Checkpoint { path: found_in, source }),
+                Err(source) => self.fail(
+                    Some(end - SEGMENT_RECORDS),
+                    &LogError::Checkpoint { path: found_in, source },
+                ),
             }
         }
         vouched
@@ -282,9 +316,13 @@ impl Check<'_> {
             .par_iter()
             .map(|(segment, footer)| {
                 let first = segment.number * SEGMENT_RECORDS;
-                let wanted = vouched.iter().filter_map(|v| v.checkpoint.size.checked_sub(first)).filter(|n| *n < SEGMENT_RECORDS);
+                let wanted = vouched
+                    .iter()
+                    .filter_map(|v| v.checkpoint.size.checked_sub(first))
+                    .filter(|n| *n < SEGMENT_RECORDS);
                 let result = hash_segment(segment, footer, &wanted.collect(), kind);
-                let done = self.done.fetch_add(SEGMENT_RECORDS, Ordering::Relaxed) + SEGMENT_RECORDS;
+                let done =
+                    self.done.fetch_add(SEGMENT_RECORDS, Ordering::Relaxed) + SEGMENT_RECORDS;
                 (self.progress)(done, expected);
                 result
             })
@@ -323,7 +361,7 @@ impl Check<'_> {
     /// Hashes the journals on top of the segments and checks every commit.
     fn hash_journals(
         &mut self,
-        journals: &[(String, Arc<dyn Blob>)],
+        journals: &[NamedBlob],
         mut frontier: Frontier,
         vouched: &[Vouched],
         roots: &mut BTreeMap<u64, Hash>,
@@ -342,8 +380,15 @@ impl Check<'_> {
                 let follows = next.map_or(found.first <= sealed, |next| found.first == next);
                 if self.verdict.coverage.incomplete_tail || !follows || found.count == 0 {
                     let expected = next.unwrap_or(sealed);
-                    let message = format!("{path} goes on with record {}, record {expected} is missing", found.first);
-                    self.verdict.findings.push(Finding { kind: FindingKind::Missing, index: Some(expected), message });
+                    let message = format!(
+                        "{path} goes on with record {}, record {expected} is missing",
+                        found.first
+                    );
+                    self.verdict.findings.push(Finding {
+                        kind: FindingKind::Missing,
+                        index: Some(expected),
+                        message,
+                    });
                     return Ok(());
                 }
                 next = Some(end);
@@ -353,24 +398,33 @@ impl Check<'_> {
                     notes.push((path.clone(), found));
                     continue;
                 }
-                let mut index = found.first;
+                let index = found.first;
                 let leaves = hash_entries(&found.records, index, kind, attachments);
-                let Some(leaves) = leaves.filter(|leaves| leaves.len() as u64 == u64::from(found.count)) else {
-                    self.fail(Some(index), &crate::error::damaged(path, found.records_at, "frame does not hold its records"));
+                let Some(leaves) =
+                    leaves.filter(|leaves| leaves.len() as u64 == u64::from(found.count))
+                else {
+                    self.fail(
+                        Some(index),
+                        &crate::error::damaged(
+                            path,
+                            found.records_at,
+                            "frame does not hold its records",
+                        ),
+                    );
                     return Ok(());
                 };
-                for leaf in leaves {
+                for (leaf, index) in leaves.into_iter().zip(index..) {
                     if index >= sealed {
                         frontier.push(leaf, |_, _, _| {});
                         if wanted.contains(&(index + 1)) {
                             roots.insert(index + 1, frontier.root());
                         }
                     }
-                    index += 1;
                 }
                 let new = end - sealed.max(found.first);
                 self.verdict.coverage.records += new;
-                self.verdict.coverage.record_bytes += found.records.len() as u64 - 2 * u64::from(found.count);
+                self.verdict.coverage.record_bytes +=
+                    found.records.len() as u64 - 2 * u64::from(found.count);
                 (self.progress)(self.done.fetch_add(new, Ordering::Relaxed) + new, 0);
                 roots.insert(end, frontier.root());
                 notes.push((path.clone(), Frame { records: Vec::new(), ..found }));
@@ -382,7 +436,12 @@ impl Check<'_> {
 
     /// The frame at `at`, or `None` at the end of the journal. A frame that a running
     /// server is writing at this moment looks damaged; it is looked at again.
-    fn next_frame(&mut self, path: &str, blob: &dyn Blob, at: u64) -> Result<Option<Frame>, LogError> {
+    fn next_frame(
+        &mut self,
+        path: &str,
+        blob: &dyn Blob,
+        at: u64,
+    ) -> Result<Option<Frame>, LogError> {
         const LOOKS: u32 = 20;
         for look in 1..=LOOKS {
             match frame::read(blob, at)? {
@@ -410,8 +469,14 @@ impl Check<'_> {
     fn incomplete(&mut self, path: &str, at: u64) {
         self.verdict.coverage.incomplete_tail = true;
         if !self.is_being_written() {
-            let message = format!("{path} ends in an incomplete frame at offset {at}: no receipt was given for it, and the next start of the server cuts it off");
-            self.verdict.findings.push(Finding { kind: FindingKind::Unverifiable, index: Some(self.verdict.coverage.records), message });
+            let message = format!(
+                "{path} ends in an incomplete frame at offset {at}: no receipt was given for it, and the next start of the server cuts it off"
+            );
+            self.verdict.findings.push(Finding {
+                kind: FindingKind::Unverifiable,
+                index: Some(self.verdict.coverage.records),
+                message,
+            });
         }
     }
 
@@ -420,7 +485,12 @@ impl Check<'_> {
     }
 
     /// Checks the checkpoint of every frame, signatures in parallel.
-    fn frame_checkpoints(&mut self, frames: &[(String, Frame)], roots: &BTreeMap<u64, Hash>, sealed: u64) {
+    fn frame_checkpoints(
+        &mut self,
+        frames: &[(String, Frame)],
+        roots: &BTreeMap<u64, Hash>,
+        sealed: u64,
+    ) {
         let problems: Vec<Problem> = frames
             .par_iter()
             .filter_map(|(path, found)| {
@@ -431,11 +501,20 @@ impl Check<'_> {
                         // Frames of records that are sealed meanwhile: their root is
                         // that of the segments, known only at some sizes.
                         let root = roots.get(&end);
-                        let holds = checkpoint.size == end && root.map_or(end < sealed, |root| *root == checkpoint.root);
+                        let holds = checkpoint.size == end
+                            && root.map_or(end < sealed, |root| *root == checkpoint.root);
                         if holds {
                             return None;
                         }
-                        crate::error::damaged(path, found.records_at, format!("records {} to {} do not lead to their checkpoint", found.first, end - 1))
+                        crate::error::damaged(
+                            path,
+                            found.records_at,
+                            format!(
+                                "records {} to {} do not lead to their checkpoint",
+                                found.first,
+                                end - 1
+                            ),
+                        )
                     }
                 };
                 Some((Some(found.first), problem))
@@ -445,7 +524,8 @@ impl Check<'_> {
         for (index, error) in problems {
             self.fail(index, &error);
         }
-        let last = frames.last().and_then(|(_, found)| Checkpoint::verify(&found.note, self.key).ok());
+        let last =
+            frames.last().and_then(|(_, found)| Checkpoint::verify(&found.note, self.key).ok());
         self.verdict.coverage.head = last;
     }
 
@@ -459,16 +539,27 @@ impl Check<'_> {
                     if since {
                         self.verdict.coverage.since = Some(checkpoint.size);
                     }
-                    if self.verdict.coverage.head.as_ref().is_none_or(|head| head.size < checkpoint.size) {
+                    if self
+                        .verdict
+                        .coverage
+                        .head
+                        .as_ref()
+                        .is_none_or(|head| head.size < checkpoint.size)
+                    {
                         self.verdict.coverage.head = Some(checkpoint);
                     }
                 }
                 Some(found) => {
-                    let error = LogError::Forked { size: checkpoint.size, found: *found, known: checkpoint.root };
+                    let error = LogError::Forked {
+                        size: checkpoint.size,
+                        found: *found,
+                        known: checkpoint.root,
+                    };
                     self.fail(None, &error);
                 }
                 None => {
-                    let error = LogError::RolledBack { size, known: checkpoint.size, origin: found_in };
+                    let error =
+                        LogError::RolledBack { size, known: checkpoint.size, origin: found_in };
                     self.fail(Some(size), &error);
                 }
             }
@@ -481,7 +572,9 @@ impl Check<'_> {
             .par_iter()
             .filter_map(|named| {
                 let attachment = Attachment { sha256: named.sha256, size: named.size };
-                attachment::get(self.store, &attachment).err().map(|error| (Some(named.index), error))
+                attachment::get(self.store, &attachment)
+                    .err()
+                    .map(|error| (Some(named.index), error))
             })
             .collect();
         self.verdict.coverage.attachments += (named.len() - missing.len()) as u64;
@@ -489,8 +582,10 @@ impl Check<'_> {
             self.fail(index, &error);
         }
         // A crash between attachment and record leaves one that no record names.
-        let known: BTreeSet<String> =
-            named.iter().map(|n| attachment::path(&Attachment { sha256: n.sha256, size: n.size })).collect();
+        let known: BTreeSet<String> = named
+            .iter()
+            .map(|n| attachment::path(&Attachment { sha256: n.sha256, size: n.size }))
+            .collect();
         for path in self.store.list("attachments").unwrap_or_default() {
             if known.contains(&path) {
                 continue;
@@ -498,7 +593,10 @@ impl Check<'_> {
             let whole = self.store.read(&path).map(|data| attachment::is_named(&path, &data));
             match whole {
                 Ok(true) => {}
-                Ok(false) => self.fail(None, &crate::error::damaged(&path, 0, "attachment does not match its hash")),
+                Ok(false) => self.fail(
+                    None,
+                    &crate::error::damaged(&path, 0, "attachment does not match its hash"),
+                ),
                 Err(error) => self.fail(None, &error.into()),
             }
         }
@@ -507,17 +605,29 @@ impl Check<'_> {
 
 fn kind_of(error: &LogError) -> FindingKind {
     match error {
-        LogError::Damaged { .. } | LogError::Forked { .. } | LogError::Key { .. } => FindingKind::Altered,
-        LogError::Checkpoint { source: CheckpointError::Note(NoteError::Unsigned) | CheckpointError::Origin { .. }, .. } => FindingKind::Unverifiable,
+        LogError::Damaged { .. } | LogError::Forked { .. } | LogError::Key { .. } => {
+            FindingKind::Altered
+        }
+        LogError::Checkpoint {
+            source: CheckpointError::Note(NoteError::Unsigned) | CheckpointError::Origin { .. },
+            ..
+        } => FindingKind::Unverifiable,
         LogError::Checkpoint { .. } => FindingKind::Altered,
-        LogError::NoLog(_) | LogError::RolledBack { .. } | LogError::NoRecord(_) => FindingKind::Missing,
+        LogError::NoLog(_) | LogError::RolledBack { .. } | LogError::NoRecord(_) => {
+            FindingKind::Missing
+        }
         LogError::Store(StoreError::NotFound { .. }) => FindingKind::Missing,
         LogError::Store(_) | LogError::Invalid(_) => FindingKind::Unreadable,
     }
 }
 
 /// Hashes every record of a segment and checks it against its seal.
-fn hash_segment(segment: &Segment, footer: &Footer, wanted: &BTreeSet<u64>, kind: Kind) -> Result<SegmentResult, Vec<Problem>> {
+fn hash_segment(
+    segment: &Segment,
+    footer: &Footer,
+    wanted: &BTreeSet<u64>,
+    kind: Kind,
+) -> Result<SegmentResult, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut frontier = Frontier::new();
     let mut result = SegmentResult {
@@ -537,9 +647,14 @@ fn hash_segment(segment: &Segment, footer: &Footer, wanted: &BTreeSet<u64>, kind
         };
         let leaves = hash_entries(&raw, first, kind, &mut result.attachments)
             .filter(|leaves| leaves.len() as u64 == BUNDLE_RECORDS);
-        let sound = leaves.as_ref().is_some_and(|leaves| footer.roots.get(bundle) == Some(&segment::fold(leaves)));
+        let sound = leaves
+            .as_ref()
+            .is_some_and(|leaves| footer.roots.get(bundle) == Some(&segment::fold(leaves)));
         let Some(leaves) = leaves.filter(|_| sound) else {
-            let problem = format!("records {first} to {} do not hash to the bundle's root", first + BUNDLE_RECORDS - 1);
+            let problem = format!(
+                "records {first} to {} do not hash to the bundle's root",
+                first + BUNDLE_RECORDS - 1
+            );
             let offset = segment.bundle_offset(footer, bundle);
             problems.push((Some(first), crate::error::damaged(segment.path(), offset, problem)));
             continue;
@@ -552,7 +667,8 @@ fn hash_segment(segment: &Segment, footer: &Footer, wanted: &BTreeSet<u64>, kind
             let mut inside = Frontier::new();
             for (leaf, size) in leaves.iter().zip(within + 1..) {
                 inside.push(*leaf, |_, _, _| {});
-                let joined = frontier.scaled(segment::BUNDLE_LEVEL).and_then(|before| before.join(&inside));
+                let joined =
+                    frontier.scaled(segment::BUNDLE_LEVEL).and_then(|before| before.join(&inside));
                 if let Some(joined) = joined.filter(|_| wanted.contains(&size)) {
                     result.partial.insert(size, joined);
                 }
@@ -576,7 +692,12 @@ fn hash_segment(segment: &Segment, footer: &Footer, wanted: &BTreeSet<u64>, kind
 }
 
 /// Leaf hashes of the records of a bundle or frame; notes the attachments they name.
-fn hash_entries(bundle: &[u8], first: u64, kind: Kind, attachments: &mut BTreeSet<Named>) -> Option<Vec<Hash>> {
+fn hash_entries(
+    bundle: &[u8],
+    first: u64,
+    kind: Kind,
+    attachments: &mut BTreeSet<Named>,
+) -> Option<Vec<Hash>> {
     const MARK: &[u8] = b",\"attachment\":{\"sha256\":\"";
     let entries: Option<Vec<&[u8]>> = BundleEntries::new(bundle).map(Result::ok).collect();
     let entries = entries?;

@@ -58,7 +58,9 @@ impl Default for Limits {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address is not a loopback one.
-    #[error("{0} is not a loopback address, and there is no access control yet: listen on 127.0.0.1 or [::1]")]
+    #[error(
+        "{0} is not a loopback address, and there is no access control yet: listen on 127.0.0.1 or [::1]"
+    )]
     NotLoopback(SocketAddr),
     /// The address cannot be listened on.
     #[error("could not listen on {0}")]
@@ -123,7 +125,8 @@ impl App {
             Some(guard) => guard.known(&self.data.origin(name))?,
             None => None,
         };
-        let known = known.into_iter().map(|(note, origin)| KnownCheckpoint { note, origin }).collect();
+        let known =
+            known.into_iter().map(|(note, origin)| KnownCheckpoint { note, origin }).collect();
         let options = Options { known, ..self.options.clone() };
         let log = Log::open(self.data.store(name)?, &options)?;
         if let Some(guard) = &self.guard {
@@ -135,14 +138,22 @@ impl App {
     /// Creates a log and opens it.
     pub(crate) fn create_log(&self, name: &str, kind: Kind) -> Result<Arc<Log>> {
         if name.starts_with('_') {
-            return Err(ApiError::new(Code::InvalidLogName, format!("{name:?} is the system's: names of yours do not begin with _")));
+            return Err(ApiError::new(
+                Code::InvalidLogName,
+                format!("{name:?} is the system's: names of yours do not begin with _"),
+            ));
         }
         let mut logs = self.logs.write();
         match self.data.create_log(name, kind, &self.options) {
             Ok(()) => {}
-            Err(LogError::Invalid(message)) => return Err(ApiError::new(Code::InvalidLogName, message)),
+            Err(LogError::Invalid(message)) => {
+                return Err(ApiError::new(Code::InvalidLogName, message));
+            }
             Err(LogError::Store(StoreError::AlreadyExists { .. } | StoreError::Locked { .. })) => {
-                return Err(ApiError::new(Code::LogExists, format!("there is a log {name:?} already; choose another name")));
+                return Err(ApiError::new(
+                    Code::LogExists,
+                    format!("there is a log {name:?} already; choose another name"),
+                ));
             }
             Err(error) => return Err(error.into()),
         }

@@ -25,11 +25,21 @@ pub(crate) struct Received {
 }
 
 fn too_large(limit: usize) -> ApiError {
-    ApiError::new(Code::TooLarge, format!("the body is over the limit of {limit} bytes (after decompression); send smaller batches"))
+    ApiError::new(
+        Code::TooLarge,
+        format!(
+            "the body is over the limit of {limit} bytes (after decompression); send smaller batches"
+        ),
+    )
 }
 
 /// Reads a body of at most `limit` bytes.
-pub(crate) async fn receive(app: &App, headers: &HeaderMap, body: Body, limit: usize) -> Result<Received> {
+pub(crate) async fn receive(
+    app: &App,
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+) -> Result<Received> {
     let announced: Option<usize> = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())
@@ -45,7 +55,8 @@ pub(crate) async fn receive(app: &App, headers: &HeaderMap, body: Body, limit: u
             .await
             .map_err(|_| ApiError::new(Code::Timeout, "the body stopped arriving"))?;
         let Some(frame) = frame else { break };
-        let frame = frame.map_err(|e| ApiError::invalid(format!("the body could not be read: {e}")))?;
+        let frame =
+            frame.map_err(|e| ApiError::invalid(format!("the body could not be read: {e}")))?;
         let Ok(part) = frame.into_data() else { continue };
         if bytes.len() + part.len() > limit {
             return Err(too_large(limit));
@@ -60,14 +71,24 @@ pub(crate) async fn receive(app: &App, headers: &HeaderMap, body: Body, limit: u
 }
 
 /// Undoes Content-Encoding, never past the limit.
-async fn decompress(app: &App, headers: &HeaderMap, received: Received, limit: usize) -> Result<Received> {
-    let encoding = headers.get(header::CONTENT_ENCODING).map_or("identity", |value| value.to_str().unwrap_or("?"));
+async fn decompress(
+    app: &App,
+    headers: &HeaderMap,
+    received: Received,
+    limit: usize,
+) -> Result<Received> {
+    let encoding = headers
+        .get(header::CONTENT_ENCODING)
+        .map_or("identity", |value| value.to_str().unwrap_or("?"));
     let gzip = match encoding.trim().to_ascii_lowercase().as_str() {
         "identity" | "" => return Ok(received),
         "gzip" | "x-gzip" => true,
         "zstd" => false,
         other => {
-            return Err(ApiError::new(Code::UnsupportedMediaType, format!("Content-Encoding {other:?} is not known; send gzip, zstd or none")));
+            return Err(ApiError::new(
+                Code::UnsupportedMediaType,
+                format!("Content-Encoding {other:?} is not known; send gzip, zstd or none"),
+            ));
         }
     };
     let permit = match received.permit {
@@ -79,7 +100,8 @@ async fn decompress(app: &App, headers: &HeaderMap, received: Received, limit: u
         let mut reader: Box<dyn Read> = if gzip {
             Box::new(flate2::read::MultiGzDecoder::new(source))
         } else {
-            let decoder = zstd::Decoder::with_buffer(source).map_err(|e| ApiError::invalid(format!("the body is not zstd: {e}")))?;
+            let decoder = zstd::Decoder::with_buffer(source)
+                .map_err(|e| ApiError::invalid(format!("the body is not zstd: {e}")))?;
             Box::new(decoder)
         };
         let mut bytes = Vec::new();
@@ -92,7 +114,9 @@ async fn decompress(app: &App, headers: &HeaderMap, received: Received, limit: u
 }
 
 /// Runs CPU work of some milliseconds where it does not hold up other requests.
-pub(crate) async fn in_background<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(crate) async fn in_background<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
@@ -116,12 +140,20 @@ pub(crate) fn layout(headers: &HeaderMap) -> Result<Layout> {
     match essence.as_str() {
         "application/json" => Ok(Layout::Json),
         NDJSON | "application/ndjson" | "application/jsonl" => Ok(Layout::Lines),
-        _ => Err(ApiError::new(Code::UnsupportedMediaType, format!("Content-Type {text:?} is not known; send application/json or {NDJSON}"))),
+        _ => Err(ApiError::new(
+            Code::UnsupportedMediaType,
+            format!("Content-Type {text:?} is not known; send application/json or {NDJSON}"),
+        )),
     }
 }
 
 /// A body as it is, without decompression: one raw entry.
-pub(crate) async fn receive_entry(app: &App, headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes> {
+pub(crate) async fn receive_entry(
+    app: &App,
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+) -> Result<Bytes> {
     receive(app, headers, body, limit).await.map(|received| received.bytes.into())
 }
 

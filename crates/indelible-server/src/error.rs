@@ -74,7 +74,8 @@ impl IntoResponse for ApiError {
         if let Some(cause) = &self.cause {
             tracing::error!(code = self.code.name(), cause, "request failed");
         }
-        let status = StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status =
+            StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = ErrorBody {
             code: self.code.name().to_owned(),
             message: self.message,
@@ -110,10 +111,18 @@ impl From<EventError> for ApiError {
 impl From<LogError> for ApiError {
     fn from(error: LogError) -> Self {
         match &error {
-            LogError::NoRecord(what) => Self::new(Code::RecordNotFound, format!("no record {what} in this log")),
+            LogError::NoRecord(what) => {
+                Self::new(Code::RecordNotFound, format!("no record {what} in this log"))
+            }
             LogError::Invalid(message) => Self::invalid(message.clone()),
-            LogError::Store(StoreError::Io { .. }) if is_full(&error) => Self::new(Code::StorageFull, "no space left on the log's storage; nothing was written"),
-            _ => Self::internal("the log's storage could not be read or written; the server's log says what is wrong", &error),
+            LogError::Store(StoreError::Io { .. }) if is_full(&error) => Self::new(
+                Code::StorageFull,
+                "no space left on the log's storage; nothing was written",
+            ),
+            _ => Self::internal(
+                "the log's storage could not be read or written; the server's log says what is wrong",
+                &error,
+            ),
         }
     }
 }
@@ -126,15 +135,25 @@ impl From<AppendError> for ApiError {
     fn from(error: AppendError) -> Self {
         match error {
             AppendError::Conflict { position, ref id, .. } => {
-                let message = format!("{error}; an id names one event for ever: send it with another id, or as a correction (`corrects`: {id:?})");
+                let message = format!(
+                    "{error}; an id names one event for ever: send it with another id, or as a correction (`corrects`: {id:?})"
+                );
                 Self::new(Code::IdConflict, message).at(position)
             }
-            AppendError::Full(_) => Self::new(Code::StorageFull, "no space left on the log's storage; nothing was appended, try again when there is room"),
+            AppendError::Full(_) => Self::new(
+                Code::StorageFull,
+                "no space left on the log's storage; nothing was appended, try again when there is room",
+            ),
             AppendError::Stopped(_) => Self {
                 cause: Some(error.to_string()),
-                ..Self::new(Code::LogStopped, "the log stopped after a storage error; what was in flight may or may not have been appended: once it is back, send it again with the same ids")
+                ..Self::new(
+                    Code::LogStopped,
+                    "the log stopped after a storage error; what was in flight may or may not have been appended: once it is back, send it again with the same ids",
+                )
             },
-            AppendError::Closed => Self::new(Code::ShuttingDown, "the server is shutting down; nothing was appended"),
+            AppendError::Closed => {
+                Self::new(Code::ShuttingDown, "the server is shutting down; nothing was appended")
+            }
         }
     }
 }
@@ -144,8 +163,12 @@ impl From<StageError> for ApiError {
         match error {
             StageError::Event(error) => error.into(),
             StageError::TooLarge(_) => Self::new(Code::TooLarge, error.to_string()),
-            StageError::Batch(BatchError::Full) => Self::new(Code::TooLarge, format!("{error}; split it")),
-            StageError::Batch(BatchError::Record(_)) => Self::new(Code::TooLarge, error.to_string()),
+            StageError::Batch(BatchError::Full) => {
+                Self::new(Code::TooLarge, format!("{error}; split it"))
+            }
+            StageError::Batch(BatchError::Record(_)) => {
+                Self::new(Code::TooLarge, error.to_string())
+            }
             StageError::Raw => Self::new(Code::WrongKind, error.to_string()),
             StageError::Log(error) => error.into(),
             StageError::Append(error) => error.into(),

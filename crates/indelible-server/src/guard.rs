@@ -18,7 +18,10 @@ pub(crate) struct Guard {
 /// Checkpoints are written as new files, oldest removed: no write ever endangers the
 /// last good one.
 fn folder(origin: &str) -> String {
-    origin.bytes().map(|b| if b.is_ascii_alphanumeric() || b == b'-' { char::from(b) } else { '_' }).collect()
+    origin
+        .bytes()
+        .map(|b| if b.is_ascii_alphanumeric() || b == b'-' { char::from(b) } else { '_' })
+        .collect()
 }
 
 impl Guard {

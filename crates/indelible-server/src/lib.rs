@@ -8,7 +8,6 @@
 //! - Until there is access control the server listens on loopback addresses only.
 //! - No request holds more than a bounded amount of memory ([`Limits`]).
 #![warn(missing_docs)]
-#![cfg_attr(test, expect(clippy::unwrap_used, reason = "tests state their expectations by failing"))]
 
 mod app;
 mod body;

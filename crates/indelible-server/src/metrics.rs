@@ -5,7 +5,12 @@ use indelible_log::Log;
 use parking_lot::Mutex;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::{Histogram, exponential_buckets}},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
     registry::{Registry, Unit},
 };
 use std::{sync::Arc, time::Duration};
@@ -50,12 +55,29 @@ impl Metrics {
         };
         let mut registry = metrics.registry.lock();
         registry.register("http_requests", "Requests answered", metrics.requests.clone());
-        registry.register_with_unit("append", "Time from a batch parsed to its records durable", Unit::Seconds, metrics.append_seconds.clone());
-        registry.register("appended_events", "Events acknowledged, duplicates included", metrics.appended_events.clone());
-        registry.register("refused_appends", "Append requests that were refused or failed", metrics.refused_appends.clone());
+        registry.register_with_unit(
+            "append",
+            "Time from a batch parsed to its records durable",
+            Unit::Seconds,
+            metrics.append_seconds.clone(),
+        );
+        registry.register(
+            "appended_events",
+            "Events acknowledged, duplicates included",
+            metrics.appended_events.clone(),
+        );
+        registry.register(
+            "refused_appends",
+            "Append requests that were refused or failed",
+            metrics.refused_appends.clone(),
+        );
         registry.register("log_size", "Records of a log", metrics.log_size.clone());
         registry.register("log_segments", "Sealed segments of a log", metrics.log_segments.clone());
-        registry.register("log_accepting", "1 while a log accepts appends", metrics.log_accepting.clone());
+        registry.register(
+            "log_accepting",
+            "1 while a log accepts appends",
+            metrics.log_accepting.clone(),
+        );
         drop(registry);
         metrics
     }
@@ -91,7 +113,9 @@ impl Metrics {
         let labels = LogLabels { log: name };
         let stats = log.stats();
         self.log_size.get_or_create(&labels).set(i64::try_from(stats.size).unwrap_or(i64::MAX));
-        self.log_segments.get_or_create(&labels).set(i64::try_from(stats.segments).unwrap_or(i64::MAX));
+        self.log_segments
+            .get_or_create(&labels)
+            .set(i64::try_from(stats.segments).unwrap_or(i64::MAX));
         self.log_accepting.get_or_create(&labels).set(i64::from(log.stopped().is_none()));
     }
 }

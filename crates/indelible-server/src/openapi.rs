@@ -11,11 +11,24 @@ use utoipa::OpenApi;
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     paths(
-        logs::list_logs, logs::create_log, logs::show_log,
-        append::append_events, events::list_events, events::show_event, events::show_record, events::show_attachment,
-        proofs::show_receipt, proofs::show_consistency, proofs::show_checkpoint,
-        tlog::checkpoint, tlog::tile, tlog::add,
-        system::healthz, system::readyz, system::metrics, system::openapi,
+        logs::list_logs,
+        logs::create_log,
+        logs::show_log,
+        append::append_events,
+        events::list_events,
+        events::show_event,
+        events::show_record,
+        events::show_attachment,
+        proofs::show_receipt,
+        proofs::show_consistency,
+        proofs::show_checkpoint,
+        tlog::checkpoint,
+        tlog::tile,
+        tlog::add,
+        system::healthz,
+        system::readyz,
+        system::metrics,
+        system::openapi,
     )
 )]
 struct Document;

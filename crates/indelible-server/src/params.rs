@@ -17,7 +17,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
         let query = Query::<T>::try_from_uri(&parts.uri);
         query.map(|Query(value)| Self(value)).map_err(|error| {
-            let source = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            let source = std::error::Error::source(&error)
+                .map_or_else(|| error.to_string(), ToString::to_string);
             ApiError::invalid(format!("query string: {source}"))
         })
     }

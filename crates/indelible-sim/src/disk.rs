@@ -86,7 +86,8 @@ impl File {
     fn settle(&mut self, mut keep: impl FnMut() -> bool) {
         for (sector, content) in std::mem::take(&mut self.unsynced) {
             if keep() {
-                self.durable[sector * SECTOR..sector * SECTOR + content.len()].copy_from_slice(&content);
+                self.durable[sector * SECTOR..sector * SECTOR + content.len()]
+                    .copy_from_slice(&content);
             }
         }
     }
@@ -201,7 +202,9 @@ impl Disk {
             Some(Mode::NotPersisted) => Verdict::Nothing(error),
             Some(Mode::PersistedButFailed) => Verdict::All(error),
             Some(Mode::Torn) => Verdict::Part(error),
-            Some(Mode::Full) => Verdict::Nothing(StoreError::io(operation, path, io::ErrorKind::StorageFull.into())),
+            Some(Mode::Full) => {
+                Verdict::Nothing(StoreError::io(operation, path, io::ErrorKind::StorageFull.into()))
+            }
             Some(Mode::CrashBefore) => {
                 self.powered = false;
                 Verdict::Nothing(error)
@@ -223,16 +226,27 @@ impl Disk {
 
     fn chance_mode(&mut self) -> Option<Mode> {
         const MODES: [Mode; 7] = [
-            Mode::NotPersisted, Mode::PersistedButFailed, Mode::Torn, Mode::Full,
-            Mode::CrashBefore, Mode::CrashAfter, Mode::CrashTorn,
+            Mode::NotPersisted,
+            Mode::PersistedButFailed,
+            Mode::Torn,
+            Mode::Full,
+            Mode::CrashBefore,
+            Mode::CrashAfter,
+            Mode::CrashTorn,
         ];
-        (self.chance > 0 && self.random.one_in(self.chance)).then(|| MODES[self.random.below(7) as usize])
+        (self.chance > 0 && self.random.one_in(self.chance))
+            .then(|| MODES[self.random.below(7) as usize])
     }
 }
 
 impl SimDisk {
     /// Runs a call that takes effect at once or not at all.
-    fn atomic(&self, operation: &'static str, path: &str, effect: impl FnOnce(&mut Disk) -> Result<()>) -> Result<()> {
+    fn atomic(
+        &self,
+        operation: &'static str,
+        path: &str,
+        effect: impl FnOnce(&mut Disk) -> Result<()>,
+    ) -> Result<()> {
         let mut disk = self.disk.lock();
         match disk.call(operation, path) {
             Verdict::Do => effect(&mut disk),
@@ -334,7 +348,9 @@ impl Blob for SimFile {
         buf.copy_from_slice(file.durable.get(start..end).ok_or_else(short)?);
         // Only the sectors that are read are overlaid: reads are the hot path here too.
         for (sector, content) in file.unsynced.range(start / SECTOR..end.div_ceil(SECTOR)) {
-            for (at, byte) in (sector * SECTOR..).zip(content).filter(|(at, _)| (start..end).contains(at)) {
+            for (at, byte) in
+                (sector * SECTOR..).zip(content).filter(|(at, _)| (start..end).contains(at))
+            {
                 buf[at - start] = *byte;
             }
         }
@@ -347,7 +363,11 @@ impl Journal for SimFile {
         let mut disk = self.store.disk.lock();
         let mut file = self.file.lock();
         if offset as usize + bytes.len() > file.durable.len() {
-            return Err(StoreError::io("write past", &self.path, io::ErrorKind::InvalidInput.into()));
+            return Err(StoreError::io(
+                "write past",
+                &self.path,
+                io::ErrorKind::InvalidInput.into(),
+            ));
         }
         match disk.call("write", &self.path) {
             Verdict::Do => file.write(offset as usize, bytes),

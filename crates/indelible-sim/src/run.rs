@@ -87,16 +87,22 @@ fn check(disk: &SimDisk, log: &Stepper, promises: &Promises) {
     }
     for (index, promised) in promises.records.iter().enumerate() {
         if let Some(promised) = promised {
-            let found = log.record(index as u64).unwrap_or_else(|e| panic!("record {index} is lost: {e}"));
+            let found =
+                log.record(index as u64).unwrap_or_else(|e| panic!("record {index} is lost: {e}"));
             assert_eq!(&found, promised, "record {index} changed");
         }
     }
     // A batch is one frame: of its records the first is there if and only if the last is.
     let first_unknown = promises.head.as_ref().map_or(0, |head| head.size);
-    let extra: Vec<Vec<u8>> = (first_unknown..size).filter_map(|index| log.record(index).ok()).collect();
+    let extra: Vec<Vec<u8>> =
+        (first_unknown..size).filter_map(|index| log.record(index).ok()).collect();
     for batch in &promises.unsure {
         let present = batch.iter().filter(|record| extra.contains(record)).count();
-        assert!(present == 0 || present == batch.len(), "{present} of {} records of a batch", batch.len());
+        assert!(
+            present == 0 || present == batch.len(),
+            "{present} of {} records of a batch",
+            batch.len()
+        );
     }
     let verdict = verify_store(disk, &key(), held.as_deref(), &|_, _| {});
     assert_eq!(verdict.findings, [], "the log does not verify");
@@ -115,7 +121,9 @@ fn restart(disk: &SimDisk, promises: &mut Promises) -> Stepper {
                     // What recovery found is the log from now on.
                     let size = log.head().size as usize;
                     let known = promises.records.len();
-                    promises.records.extend((known..size).map(|index| log.record(index as u64).ok()));
+                    promises
+                        .records
+                        .extend((known..size).map(|index| log.record(index as u64).ok()));
                     promises.head = Some(log.head());
                     promises.unsure.clear();
                     return log;
@@ -134,7 +142,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 fn is_simulated(error: &dyn std::error::Error) -> bool {
     let text = chain(error);
-    text.contains("simulated fault") || text.contains(&std::io::Error::from(std::io::ErrorKind::StorageFull).to_string())
+    text.contains("simulated fault")
+        || text.contains(&std::io::Error::from(std::io::ErrorKind::StorageFull).to_string())
 }
 
 fn batch(random: &mut Random, next_id: &mut u64, records: u64) -> Batch {
@@ -142,8 +151,11 @@ fn batch(random: &mut Random, next_id: &mut u64, records: u64) -> Batch {
     let mut batch = Batch::new();
     for _ in 0..records {
         *next_id += 1;
-        let data = format!("{{\"n\":{next_id},\"pad\":\"{}\"}}", "x".repeat(random.below(700) as usize));
-        if let Err(error) = batch.push_event(&header, &format!("id-{next_id}"), true, Payload::Inline(&data)) {
+        let data =
+            format!("{{\"n\":{next_id},\"pad\":\"{}\"}}", "x".repeat(random.below(700) as usize));
+        if let Err(error) =
+            batch.push_event(&header, &format!("id-{next_id}"), true, Payload::Inline(&data))
+        {
             panic!("a small batch has room: {error}");
         }
     }
@@ -151,7 +163,10 @@ fn batch(random: &mut Random, next_id: &mut u64, records: u64) -> Batch {
 }
 
 fn commit(log: &mut Stepper, batches: Vec<Batch>, promises: &mut Promises) -> bool {
-    let records: Vec<Vec<Vec<u8>>> = batches.iter().map(|batch| (0..batch.len()).map(|n| batch.record(n).to_vec()).collect()).collect();
+    let records: Vec<Vec<Vec<u8>>> = batches
+        .iter()
+        .map(|batch| (0..batch.len()).map(|n| batch.record(n).to_vec()).collect())
+        .collect();
     let mut going = true;
     for (answer, records) in log.commit(batches).into_iter().zip(records) {
         match answer {
@@ -228,7 +243,9 @@ fn tiny_batch(next_id: &mut u64, records: u64) -> Batch {
     let mut batch = Batch::new();
     for _ in 0..records {
         *next_id += 1;
-        if let Err(error) = batch.push_event(&header, &format!("id-{next_id}"), false, Payload::Inline("{}")) {
+        if let Err(error) =
+            batch.push_event(&header, &format!("id-{next_id}"), false, Payload::Inline("{}"))
+        {
             panic!("a batch of small records has room: {error}");
         }
     }
@@ -277,7 +294,10 @@ pub fn run_with_fault(fault: Option<Fault>, with_seal: bool) -> u64 {
     drop(log);
     disk.plan(None);
     let mut log = restart(&disk, &mut promises);
-    assert!(commit(&mut log, vec![batch(&mut random, &mut next_id, 2)], &mut promises), "the log goes on after a restart");
+    assert!(
+        commit(&mut log, vec![batch(&mut random, &mut next_id, 2)], &mut promises),
+        "the log goes on after a restart"
+    );
     drop(log);
     drop(restart(&disk, &mut promises));
     calls

@@ -26,7 +26,9 @@ fn seeds_keep_every_promise() {
         let outcome = std::panic::catch_unwind(|| run_seed(seed));
         match outcome {
             Ok(outcome) => sealed += outcome.sealed,
-            Err(_) => panic!("seed {seed} failed: reproduce it with `cargo xtask simulate 1 {seed}`"),
+            Err(_) => {
+                panic!("seed {seed} failed: reproduce it with `cargo xtask simulate 1 {seed}`")
+            }
         }
     }
     assert!(sealed > 0 || count < 16, "no seed sealed a segment");

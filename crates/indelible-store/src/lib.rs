@@ -7,7 +7,10 @@
 //!
 //! What this crate is *not*: it knows nothing of records, trees or signatures.
 #![warn(missing_docs)]
-#![cfg_attr(test, expect(clippy::unwrap_used, reason = "tests state their expectations by failing"))]
+#![cfg_attr(
+    test,
+    expect(clippy::unwrap_used, reason = "tests state their expectations by failing")
+)]
 
 pub mod conformance;
 mod local;

@@ -46,7 +46,11 @@ impl LocalStore {
     pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
         let store = Self { root: root.into() };
         let found = fs::metadata(&store.root).map_err(|e| store.error("open", "", e))?;
-        if found.is_dir() { Ok(store) } else { Err(store.error("open", "", io::ErrorKind::NotADirectory.into())) }
+        if found.is_dir() {
+            Ok(store)
+        } else {
+            Err(store.error("open", "", io::ErrorKind::NotADirectory.into()))
+        }
     }
 
     /// The directory.
@@ -66,7 +70,8 @@ impl LocalStore {
 
 impl Store for LocalStore {
     fn lock(&self) -> Result<LockGuard> {
-        let open = OpenOptions::new().create(true).truncate(false).write(true).open(self.path(LOCK));
+        let open =
+            OpenOptions::new().create(true).truncate(false).write(true).open(self.path(LOCK));
         let file = open.map_err(|e| self.error("open", LOCK, e))?;
         match file.try_lock() {
             Ok(()) => {}
@@ -86,9 +91,9 @@ impl Store for LocalStore {
         }
         let count = TEMPORARY_COUNT.fetch_add(1, Ordering::Relaxed);
         let temporary = self.path(&format!("{path}.{}-{count}{TEMPORARY}", std::process::id()));
-        let open = parent(&target)
-            .and_then(create_folders)
-            .and_then(|()| OpenOptions::new().create_new(true).write(true).mode(0o600).open(&temporary));
+        let open = parent(&target).and_then(create_folders).and_then(|()| {
+            OpenOptions::new().create_new(true).write(true).mode(0o600).open(&temporary)
+        });
         let file = open.map_err(|e| self.error("create", path, e))?;
         Ok(Box::new(LocalWriter { file, temporary, target }))
     }
@@ -100,7 +105,8 @@ impl Store for LocalStore {
 
     fn list(&self, folder: &str) -> Result<Vec<String>> {
         let mut found = Vec::new();
-        list_into(&self.path(folder), folder, &mut found).map_err(|e| self.error("list", folder, e))?;
+        list_into(&self.path(folder), folder, &mut found)
+            .map_err(|e| self.error("list", folder, e))?;
         found.sort();
         Ok(found)
     }
@@ -114,13 +120,15 @@ impl Store for LocalStore {
 
     fn create_journal(&self, path: &str, capacity: u64) -> Result<Arc<dyn Journal>> {
         let target = self.path(path);
-        let made = parent(&target)
-            .and_then(create_folders)
-            .and_then(|()| OpenOptions::new().create_new(true).read(true).write(true).mode(0o600).open(&target));
+        let made = parent(&target).and_then(create_folders).and_then(|()| {
+            OpenOptions::new().create_new(true).read(true).write(true).mode(0o600).open(&target)
+        });
         let file = made.map_err(|e| self.error("create", path, e))?;
         // If we crash here the journal is short or not there; recovery takes a short
         // journal without frames for what it is.
-        if let Err(e) = fill_with_zeros(&file, capacity).and_then(|()| parent(&target).and_then(sync_folder)) {
+        if let Err(e) =
+            fill_with_zeros(&file, capacity).and_then(|()| parent(&target).and_then(sync_folder))
+        {
             let error = self.error("allocate", path, e);
             // Best effort: a leftover is found and removed at the next start.
             drop(fs::remove_file(&target));
@@ -313,7 +321,9 @@ mod tests {
     fn a_missing_or_wrong_root_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("missing");
-        assert!(matches!(LocalStore::open(&missing), Err(StoreError::NotFound { path }) if path.contains("missing")));
+        assert!(
+            matches!(LocalStore::open(&missing), Err(StoreError::NotFound { path }) if path.contains("missing"))
+        );
         fs::write(&missing, b"file").unwrap();
         assert!(matches!(LocalStore::open(&missing), Err(StoreError::Io { .. })));
     }

@@ -67,7 +67,11 @@ impl Store for MemoryStore {
         if self.files.lock().contains_key(path) {
             return Err(StoreError::AlreadyExists { path: path.to_owned() });
         }
-        Ok(Box::new(MemoryWriter { files: Arc::clone(&self.files), path: path.to_owned(), bytes: Vec::new() }))
+        Ok(Box::new(MemoryWriter {
+            files: Arc::clone(&self.files),
+            path: path.to_owned(),
+            bytes: Vec::new(),
+        }))
     }
 
     fn open(&self, path: &str) -> Result<Arc<dyn Blob>> {
@@ -85,7 +89,8 @@ impl Store for MemoryStore {
     }
 
     fn create_journal(&self, path: &str, capacity: u64) -> Result<Arc<dyn Journal>> {
-        let len = usize::try_from(capacity).map_err(|_| StoreError::io("allocate", path, io::ErrorKind::StorageFull.into()))?;
+        let len = usize::try_from(capacity)
+            .map_err(|_| StoreError::io("allocate", path, io::ErrorKind::StorageFull.into()))?;
         insert(&self.files, path, vec![0; len]).map(|file| file as Arc<dyn Journal>)
     }
 

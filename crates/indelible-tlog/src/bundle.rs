@@ -94,10 +94,7 @@ mod tests {
         push_entry(&mut bundle, b"ab").unwrap();
         push_entry(&mut bundle, b"").unwrap();
         assert_eq!(bundle, [0, 2, b'a', b'b', 0, 0]);
-        assert_eq!(
-            push_entry(&mut bundle, &[0; 65_536]),
-            Err(BundleError::EntryTooLong(65_536))
-        );
+        assert_eq!(push_entry(&mut bundle, &[0; 65_536]), Err(BundleError::EntryTooLong(65_536)));
         let mut cut = BundleEntries::new(&bundle[..3]);
         assert_eq!(cut.next(), Some(Err(BundleError::Truncated)));
         assert_eq!(cut.next(), None);

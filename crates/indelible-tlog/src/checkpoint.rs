@@ -57,7 +57,8 @@ impl Checkpoint {
         let origin = line("no origin")?;
         let size = line("no size")?;
         let root = line("no root")?;
-        let canonical = size.bytes().all(|b| b.is_ascii_digit()) && (size == "0" || !size.starts_with('0'));
+        let canonical =
+            size.bytes().all(|b| b.is_ascii_digit()) && (size == "0" || !size.starts_with('0'));
         let size = size.parse().ok().filter(|_| canonical).ok_or(malformed("size"))?;
         let root = root.parse().map_err(|_| malformed("root hash"))?;
         let extensions: Vec<String> = lines.map(str::to_owned).collect();
@@ -79,7 +80,10 @@ impl Checkpoint {
         if checkpoint.origin == key.name() {
             Ok(checkpoint)
         } else {
-            Err(CheckpointError::Origin { found: checkpoint.origin, expected: key.name().to_owned() })
+            Err(CheckpointError::Origin {
+                found: checkpoint.origin,
+                expected: key.name().to_owned(),
+            })
         }
     }
 
@@ -130,7 +134,10 @@ mod tests {
             for bit in 0..8 {
                 let mut altered = note.clone();
                 altered[position] ^= 1 << bit;
-                assert!(Checkpoint::verify(&altered, key.verifying_key()).is_err(), "{position}.{bit}");
+                assert!(
+                    Checkpoint::verify(&altered, key.verifying_key()).is_err(),
+                    "{position}.{bit}"
+                );
             }
         }
     }

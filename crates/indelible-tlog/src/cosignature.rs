@@ -59,7 +59,10 @@ mod tests {
         let note = Note::parse(text.as_bytes()).unwrap();
         let keys = [log.verifying_key().clone(), witness.verifying_key().clone()];
         assert_eq!(note.verify(&keys).unwrap().len(), 2);
-        assert_eq!(Cosignature::parse(&note.signatures[1].signature).unwrap().time_s, 1_700_000_000);
+        assert_eq!(
+            Cosignature::parse(&note.signatures[1].signature).unwrap().time_s,
+            1_700_000_000
+        );
 
         let mut later = note.clone();
         later.signatures[1].signature[7] ^= 1;

@@ -22,7 +22,6 @@
         clippy::indexing_slicing,
         clippy::cast_possible_truncation,
         clippy::arithmetic_side_effects,
-        clippy::panic,
         reason = "tests state their expectations by failing"
     )
 )]

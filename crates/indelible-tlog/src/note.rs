@@ -140,10 +140,8 @@ impl fmt::Display for Note {
 
 fn parse_signature(line: &str) -> Result<NoteSignature, NoteError> {
     let malformed = || NoteError::Malformed("signature line");
-    let (name, blob) = line
-        .strip_prefix(PREFIX)
-        .and_then(|rest| rest.split_once(' '))
-        .ok_or_else(malformed)?;
+    let (name, blob) =
+        line.strip_prefix(PREFIX).and_then(|rest| rest.split_once(' ')).ok_or_else(malformed)?;
     if !valid_name(name) {
         return Err(NoteError::Malformed("key name in a signature line"));
     }
@@ -209,8 +207,9 @@ impl VerifyingKey {
 
     fn verifies(&self, text: &str, signature: &[u8]) -> bool {
         if self.is_cosigner() {
-            return crate::Cosignature::parse(signature)
-                .is_some_and(|cosignature| self.verifies_raw(&cosignature.message(text), &cosignature.signature));
+            return crate::Cosignature::parse(signature).is_some_and(|cosignature| {
+                self.verifies_raw(&cosignature.message(text), &cosignature.signature)
+            });
         }
         self.verifies_raw(text.as_bytes(), signature)
     }

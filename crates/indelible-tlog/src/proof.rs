@@ -32,7 +32,8 @@ pub fn verify_inclusion<P: AsRef<[u8]>>(
     proof: &[P],
     root: &[u8],
 ) -> Result<(), ProofError> {
-    let mut last = size.checked_sub(1).filter(|last| index <= *last).ok_or(ProofError::OutOfRange)?;
+    let mut last =
+        size.checked_sub(1).filter(|last| index <= *last).ok_or(ProofError::OutOfRange)?;
     if leaf_hash.len() != HASH_LEN {
         return Err(ProofError::WrongLength);
     }
@@ -135,11 +136,8 @@ pub fn verify_subtree_consistency<P: AsRef<[u8]>>(
         edge >>= 1;
     }
     let mut path = proof.iter().map(AsRef::as_ref);
-    let seed = if first == last {
-        subtree_root
-    } else {
-        path.next().ok_or(ProofError::WrongLength)?
-    };
+    let seed =
+        if first == last { subtree_root } else { path.next().ok_or(ProofError::WrongLength)? };
     let mut subtree = seed.to_vec();
     let mut tree = seed.to_vec();
     for sibling in path {

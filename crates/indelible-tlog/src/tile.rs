@@ -9,7 +9,9 @@ pub const TILE_WIDTH: u64 = 256;
 
 /// Why text is not a tile path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a tile path: want tile/<level>/<index>[.p/<width>] or tile/entries/<index>[.p/<width>]")]
+#[error(
+    "not a tile path: want tile/<level>/<index>[.p/<width>] or tile/entries/<index>[.p/<width>]"
+)]
 pub struct TileError;
 
 /// Path of a hash tile or an entry bundle below a log's prefix.
@@ -113,19 +115,13 @@ fn index_from_groups(text: &str) -> Result<u64, TileError> {
     let mut index: u64 = 0;
     let mut groups = text.split('/').peekable();
     while let Some(group) = groups.next() {
-        let digits = if groups.peek().is_some() {
-            group.strip_prefix('x').ok_or(TileError)?
-        } else {
-            group
-        };
+        let digits =
+            if groups.peek().is_some() { group.strip_prefix('x').ok_or(TileError)? } else { group };
         if digits.len() != 3 || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return Err(TileError);
         }
         let group: u64 = digits.parse().map_err(|_| TileError)?;
-        index = index
-            .checked_mul(1000)
-            .and_then(|i| i.checked_add(group))
-            .ok_or(TileError)?;
+        index = index.checked_mul(1000).and_then(|i| i.checked_add(group)).ok_or(TileError)?;
     }
     Ok(index)
 }
@@ -162,10 +158,27 @@ mod tests {
     #[test]
     fn refused_paths() {
         for bad in [
-            "", "tile", "tile/", "tile/0", "tile/0/", "tile/0/1", "tile/0/01", "tile/0/0001",
-            "tile/00/001", "tile/64/001", "tile/-1/001", "tile/0/x000/001", "tile/0/001.p/0",
-            "tile/0/001.p/256", "tile/0/001.p/01", "tile/0/001.p/", "tile/0/x001", "tile/0/001/",
-            "tile/entries/001.p/+1", "tile/0/x999/x999/x999/x999/x999/x999/x999/999", "/tile/0/001",
+            "",
+            "tile",
+            "tile/",
+            "tile/0",
+            "tile/0/",
+            "tile/0/1",
+            "tile/0/01",
+            "tile/0/0001",
+            "tile/00/001",
+            "tile/64/001",
+            "tile/-1/001",
+            "tile/0/x000/001",
+            "tile/0/001.p/0",
+            "tile/0/001.p/256",
+            "tile/0/001.p/01",
+            "tile/0/001.p/",
+            "tile/0/x001",
+            "tile/0/001/",
+            "tile/entries/001.p/+1",
+            "tile/0/x999/x999/x999/x999/x999/x999/x999/999",
+            "/tile/0/001",
         ] {
             assert_eq!(bad.parse::<TilePath>(), Err(TileError), "{bad}");
         }

@@ -96,7 +96,8 @@ impl Frontier {
     /// Lets parts of a tree be hashed apart and put together.
     #[must_use]
     pub fn join(&self, right: &Self) -> Option<Self> {
-        let aligned = self.size == 0 || right.size.checked_shr(self.size.trailing_zeros()) == Some(0);
+        let aligned =
+            self.size == 0 || right.size.checked_shr(self.size.trailing_zeros()) == Some(0);
         let size = self.size.checked_add(right.size).filter(|_| aligned)?;
         Some(Self { size, nodes: self.nodes.iter().chain(&right.nodes).copied().collect() })
     }
@@ -128,8 +129,7 @@ pub fn is_valid_subtree(start: u64, end: u64) -> bool {
         return false;
     };
     // An empty range is valid anywhere; past 2^63 only the whole range is.
-    len.checked_next_power_of_two()
-        .map_or(start == 0, |width| start & width.wrapping_sub(1) == 0)
+    len.checked_next_power_of_two().map_or(start == 0, |width| start & width.wrapping_sub(1) == 0)
 }
 
 /// Root of the tree of `size` leaves.

@@ -16,7 +16,12 @@ struct Person {
     ip: &'static str,
 }
 
-const fn person(id: &'static str, name: &'static str, role: &'static str, ip: &'static str) -> Person {
+const fn person(
+    id: &'static str,
+    name: &'static str,
+    role: &'static str,
+    ip: &'static str,
+) -> Person {
     Person { id, name, role, ip }
 }
 
@@ -83,9 +88,18 @@ pub(crate) struct Chapter {
 
 /// The story in the demo's data, in order.
 pub(crate) const STORY: [Chapter; 4] = [
-    Chapter { id: "hl-story-1", caption: "Tuesday: Kira, in a hurry, grants Ben the role `admin` instead of `deployer`" },
-    Chapter { id: "hl-story-2", caption: "Wednesday: Ben's new role shows: he reads the production database's password" },
-    Chapter { id: "hl-story-3", caption: "three weeks later: from an unknown address, Ben's account changes a bank account in that database" },
+    Chapter {
+        id: "hl-story-1",
+        caption: "Tuesday: Kira, in a hurry, grants Ben the role `admin` instead of `deployer`",
+    },
+    Chapter {
+        id: "hl-story-2",
+        caption: "Wednesday: Ben's new role shows: he reads the production database's password",
+    },
+    Chapter {
+        id: "hl-story-3",
+        caption: "three weeks later: from an unknown address, Ben's account changes a bank account in that database",
+    },
     Chapter { id: "hl-story-4", caption: "the next morning: Priya takes the role away" },
 ];
 
@@ -125,7 +139,8 @@ impl Company {
             _ => ("success", ""),
         };
         self.written += 1;
-        let (target, agent, session) = (self.below(900), AGENTS[self.below(4) as usize], time_us / DAY_US);
+        let (target, agent, session) =
+            (self.below(900), AGENTS[self.below(4) as usize], time_us / DAY_US);
         let request = self.next() >> 32;
         format!(
             "{{\"time\":\"{}\",\"action\":\"{action}\",\"category\":\"{category}\",\
@@ -153,7 +168,10 @@ impl Company {
                 let busy = day < 5 && (8 * 60..18 * 60).contains(&minute);
                 let events = if busy { 1 + self.below(2) } else { u64::from(self.below(12) == 0) };
                 for _ in 0..events {
-                    let time = MONDAY_US + day * DAY_US + minute * MINUTE_US + self.below(60_000_000).cast_signed();
+                    let time = MONDAY_US
+                        + day * DAY_US
+                        + minute * MINUTE_US
+                        + self.below(60_000_000).cast_signed();
                     timed.push((time, self.event(time)));
                 }
             }
@@ -170,14 +188,39 @@ impl Company {
 
 fn story() -> [(i64, String); 4] {
     let event = |chapter: usize, time: i64, rest: &str| {
-        (time, format!("{{\"id\":\"{}\",\"time\":\"{}\",{rest},\"tenant\":\"harbor-lane\"}}", STORY[chapter].id, Timestamp::from_micros(time)))
+        (
+            time,
+            format!(
+                "{{\"id\":\"{}\",\"time\":\"{}\",{rest},\"tenant\":\"harbor-lane\"}}",
+                STORY[chapter].id,
+                Timestamp::from_micros(time)
+            ),
+        )
     };
-    let at = |day: i64, hour: i64, minute: i64| MONDAY_US + day * DAY_US + (hour * 60 + minute) * MINUTE_US + 17_250_000;
+    let at = |day: i64, hour: i64, minute: i64| {
+        MONDAY_US + day * DAY_US + (hour * 60 + minute) * MINUTE_US + 17_250_000
+    };
     [
-        event(0, at(1, 16, 52), r#""action":"iam.role.granted","category":"permission","actor":{"type":"user","id":"u-kira","name":"Kira Petrova","roles":["operations"],"session_id":"s-u-kira-story"},"targets":[{"type":"user","id":"u-ben","name":"Ben Lindqvist"},{"type":"role","id":"admin"}],"outcome":{"result":"success"},"source":{"name":"idp","instance":"idp-1"},"context":{"ip":"10.20.5.51","request_id":"req-5107a1e0"},"changes":[{"path":"roles","op":"replace","old":["developer"],"new":["developer","admin"]}],"metadata":{"ticket":"OPS-2291","ticket_title":"Ben needs to deploy the billing service"}"#),
-        event(1, at(2, 10, 14), r#""action":"secret.read","category":"access","actor":{"type":"user","id":"u-ben","name":"Ben Lindqvist","roles":["developer","admin"],"session_id":"s-u-ben-story"},"targets":[{"type":"secret","id":"billing/production/database-password"}],"outcome":{"result":"success"},"source":{"name":"vault","instance":"vault-1"},"context":{"ip":"10.20.1.12","request_id":"req-5107a1e1"},"metadata":{"allowed_by":"role admin"}"#),
-        event(2, at(25, 23, 41), r#""action":"database.row.updated","category":"data","actor":{"type":"user","id":"u-ben","name":"Ben Lindqvist","roles":["developer","admin"],"session_id":"s-u-ben-unknown"},"targets":[{"type":"table","id":"billing.payout_accounts"},{"type":"row","id":"acct-0042","name":"Harbor Lane main payout account"}],"outcome":{"result":"success"},"source":{"name":"postgres-audit","instance":"billing-db-1"},"context":{"ip":"203.0.113.77","user_agent":"psql/16.2","request_id":"req-5107a1e2"},"changes":[{"path":"iban","op":"replace","old":"NL91ABNA0417164300","new":"LT601010012345678901"}]"#),
-        event(3, at(26, 8, 5), r#""action":"iam.role.revoked","category":"permission","actor":{"type":"user","id":"u-priya","name":"Priya Sharma","roles":["security"],"session_id":"s-u-priya-story"},"targets":[{"type":"user","id":"u-ben","name":"Ben Lindqvist"},{"type":"role","id":"admin"}],"outcome":{"result":"success","reason":"payout account changed from an unknown address"},"source":{"name":"idp","instance":"idp-1"},"context":{"ip":"10.20.8.81","request_id":"req-5107a1e3"},"changes":[{"path":"roles","op":"replace","old":["developer","admin"],"new":["developer"]}]"#),
+        event(
+            0,
+            at(1, 16, 52),
+            r#""action":"iam.role.granted","category":"permission","actor":{"type":"user","id":"u-kira","name":"Kira Petrova","roles":["operations"],"session_id":"s-u-kira-story"},"targets":[{"type":"user","id":"u-ben","name":"Ben Lindqvist"},{"type":"role","id":"admin"}],"outcome":{"result":"success"},"source":{"name":"idp","instance":"idp-1"},"context":{"ip":"10.20.5.51","request_id":"req-5107a1e0"},"changes":[{"path":"roles","op":"replace","old":["developer"],"new":["developer","admin"]}],"metadata":{"ticket":"OPS-2291","ticket_title":"Ben needs to deploy the billing service"}"#,
+        ),
+        event(
+            1,
+            at(2, 10, 14),
+            r#""action":"secret.read","category":"access","actor":{"type":"user","id":"u-ben","name":"Ben Lindqvist","roles":["developer","admin"],"session_id":"s-u-ben-story"},"targets":[{"type":"secret","id":"billing/production/database-password"}],"outcome":{"result":"success"},"source":{"name":"vault","instance":"vault-1"},"context":{"ip":"10.20.1.12","request_id":"req-5107a1e1"},"metadata":{"allowed_by":"role admin"}"#,
+        ),
+        event(
+            2,
+            at(25, 23, 41),
+            r#""action":"database.row.updated","category":"data","actor":{"type":"user","id":"u-ben","name":"Ben Lindqvist","roles":["developer","admin"],"session_id":"s-u-ben-unknown"},"targets":[{"type":"table","id":"billing.payout_accounts"},{"type":"row","id":"acct-0042","name":"Harbor Lane main payout account"}],"outcome":{"result":"success"},"source":{"name":"postgres-audit","instance":"billing-db-1"},"context":{"ip":"203.0.113.77","user_agent":"psql/16.2","request_id":"req-5107a1e2"},"changes":[{"path":"iban","op":"replace","old":"NL91ABNA0417164300","new":"LT601010012345678901"}]"#,
+        ),
+        event(
+            3,
+            at(26, 8, 5),
+            r#""action":"iam.role.revoked","category":"permission","actor":{"type":"user","id":"u-priya","name":"Priya Sharma","roles":["security"],"session_id":"s-u-priya-story"},"targets":[{"type":"user","id":"u-ben","name":"Ben Lindqvist"},{"type":"role","id":"admin"}],"outcome":{"result":"success","reason":"payout account changed from an unknown address"},"source":{"name":"idp","instance":"idp-1"},"context":{"ip":"10.20.8.81","request_id":"req-5107a1e3"},"changes":[{"path":"roles","op":"replace","old":["developer","admin"],"new":["developer"]}]"#,
+        ),
     ]
 }
 
@@ -199,6 +242,10 @@ mod tests {
         }
         assert!(STORY.iter().all(|chapter| ids.contains(chapter.id)));
         let bytes: usize = week.iter().map(String::len).sum();
-        assert!((450..600).contains(&(bytes / week.len())), "{} bytes an event", bytes / week.len());
+        assert!(
+            (450..600).contains(&(bytes / week.len())),
+            "{} bytes an event",
+            bytes / week.len()
+        );
     }
 }

@@ -28,7 +28,13 @@ struct Arguments {
 #[derive(Debug, Clone, clap::Args)]
 struct Global {
     /// The server that commands talk to
-    #[arg(long, global = true, env = "INDELIBLE_URL", default_value = "http://127.0.0.1:7070", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "INDELIBLE_URL",
+        default_value = "http://127.0.0.1:7070",
+        value_name = "URL"
+    )]
     url: String,
     /// Print JSON instead of text
     #[arg(long, global = true)]
@@ -87,7 +93,12 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Bench(bench) => bench.run(&global),
         Command::Verify(verify) => verify.run(&global),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "indelible", &mut std::io::stdout());
+            clap_complete::generate(
+                shell,
+                &mut Arguments::command(),
+                "indelible",
+                &mut std::io::stdout(),
+            );
             Ok(ExitCode::SUCCESS)
         }
         Command::Log(log) => block_on(log.run(&global)),

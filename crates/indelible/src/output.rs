@@ -48,15 +48,23 @@ pub(crate) fn print_error(error: &anyhow::Error) {
 fn hint(error: &anyhow::Error) -> Option<&'static str> {
     let client = error.chain().find_map(|cause| cause.downcast_ref::<ClientError>());
     if let Some(ClientError::Connect { .. }) = client {
-        return Some("is the server running? start it with `indelible serve`, or name another with --url or INDELIBLE_URL");
+        return Some(
+            "is the server running? start it with `indelible serve`, or name another with --url or INDELIBLE_URL",
+        );
     }
     let log = error.chain().find_map(|cause| cause.downcast_ref::<indelible_log::LogError>())?;
     match log {
-        indelible_log::LogError::Damaged { .. } => Some("restore the file from a copy; `indelible verify` tells what is affected"),
-        indelible_log::LogError::RolledBack { .. } | indelible_log::LogError::Forked { .. } => {
-            Some("this is an older or another copy of the data: restore the newest one; only if that is lost for good, remove the named checkpoint and tell those who hold receipts")
+        indelible_log::LogError::Damaged { .. } => {
+            Some("restore the file from a copy; `indelible verify` tells what is affected")
         }
-        indelible_log::LogError::Store(indelible_store::StoreError::Locked { .. }) => Some("another indelible process has this data directory open"),
+        indelible_log::LogError::RolledBack { .. } | indelible_log::LogError::Forked { .. } => {
+            Some(
+                "this is an older or another copy of the data: restore the newest one; only if that is lost for good, remove the named checkpoint and tell those who hold receipts",
+            )
+        }
+        indelible_log::LogError::Store(indelible_store::StoreError::Locked { .. }) => {
+            Some("another indelible process has this data directory open")
+        }
         _ => None,
     }
 }
@@ -98,6 +106,9 @@ mod tests {
 
     #[test]
     fn counts_are_grouped() {
-        assert_eq!([0, 12, 123, 1234, 1_234_567].map(count), ["0", "12", "123", "1,234", "1,234,567"]);
+        assert_eq!(
+            [0, 12, 123, 1234, 1_234_567].map(count),
+            ["0", "12", "123", "1,234", "1,234,567"]
+        );
     }
 }

@@ -2,7 +2,8 @@
 
 use super::{Document, Format};
 use crate::{
-    Actor, ActorType, Category, Context, Event, EventError, EventSource, Outcome, OutcomeResult, Target,
+    Actor, ActorType, Category, Context, Event, EventError, EventSource, Outcome, OutcomeResult,
+    Target,
     checked::{BorrowedStr, CheckedStr, shape},
     error::parse,
     record::check_id,
@@ -41,7 +42,8 @@ impl Format for CloudTrail {
     fn unpack<'a>(&self, document: &Document<'a>) -> Option<Vec<&'a str>> {
         match &document.records {
             Some(records) => Some(records.iter().map(|record| record.get()).collect()),
-            None => (document.event_id.is_some() && document.event_source.is_some()).then(|| vec![document.text]),
+            None => (document.event_id.is_some() && document.event_source.is_some())
+                .then(|| vec![document.text]),
         }
     }
 }
@@ -55,7 +57,17 @@ fn view(data: &Value) -> Event {
     let service = event_source.strip_suffix(".amazonaws.com").unwrap_or(&event_source);
     let name = text(data, "/eventName").unwrap_or_default();
     let mut metadata = Map::new();
-    for member in ["awsRegion", "readOnly", "eventType", "managementEvent", "recipientAccountId", "eventCategory", "requestParameters", "responseElements", "additionalEventData"] {
+    for member in [
+        "awsRegion",
+        "readOnly",
+        "eventType",
+        "managementEvent",
+        "recipientAccountId",
+        "eventCategory",
+        "requestParameters",
+        "responseElements",
+        "additionalEventData",
+    ] {
         if let Some(value) = data.get(member).filter(|value| !value.is_null()) {
             metadata.insert(member.to_owned(), value.clone());
         }
@@ -91,8 +103,12 @@ fn category(data: &Value, service: &str, name: &str) -> Category {
         "cloudtrail" if !read_only => Category::Meta,
         _ if read_only => Category::Access,
         "iam" | "organizations" => Category::Permission,
-        _ if name.contains("Policy") || name.contains("Permission") || name.contains("Acl") => Category::Permission,
-        "s3" | "dynamodb" if text(data, "/eventCategory").as_deref() == Some("Data") => Category::Data,
+        _ if name.contains("Policy") || name.contains("Permission") || name.contains("Acl") => {
+            Category::Permission
+        }
+        "s3" | "dynamodb" if text(data, "/eventCategory").as_deref() == Some("Data") => {
+            Category::Data
+        }
         _ => Category::Config,
     }
 }
@@ -100,7 +116,10 @@ fn category(data: &Value, service: &str, name: &str) -> Category {
 fn actor(data: &Value) -> Actor {
     let identity = data.get("userIdentity").unwrap_or(&Value::Null);
     let kind = match text(identity, "/type").as_deref() {
-        Some("Root" | "IAMUser" | "FederatedUser" | "SAMLUser" | "WebIdentityUser" | "IdentityCenterUser" | "Directory") => ActorType::User,
+        Some(
+            "Root" | "IAMUser" | "FederatedUser" | "SAMLUser" | "WebIdentityUser"
+            | "IdentityCenterUser" | "Directory",
+        ) => ActorType::User,
         Some("AssumedRole" | "Role" | "AWSAccount") => ActorType::Service,
         Some("AWSService") => ActorType::System,
         _ => ActorType::Anonymous,
@@ -112,7 +131,8 @@ fn actor(data: &Value) -> Actor {
     Actor {
         kind,
         id,
-        name: text(identity, "/userName").or_else(|| text(identity, "/sessionContext/sessionIssuer/userName")),
+        name: text(identity, "/userName")
+            .or_else(|| text(identity, "/sessionContext/sessionIssuer/userName")),
         roles: text(identity, "/sessionContext/sessionIssuer/arn").into_iter().collect(),
         session_id: text(identity, "/accessKeyId"),
         on_behalf_of: None,
@@ -137,10 +157,22 @@ fn targets(data: &Value) -> Vec<Target> {
         return listed;
     }
     const NAMING: [(&str, &str); 16] = [
-        ("userName", "user"), ("roleName", "role"), ("groupName", "group"), ("policyArn", "policy"),
-        ("roleArn", "role"), ("accessKeyId", "access_key"), ("bucketName", "bucket"), ("instanceId", "instance"),
-        ("functionName", "function"), ("secretId", "secret"), ("keyId", "key"), ("tableName", "table"),
-        ("trailName", "trail"), ("dBInstanceIdentifier", "db_instance"), ("groupId", "security_group"), ("name", "name"),
+        ("userName", "user"),
+        ("roleName", "role"),
+        ("groupName", "group"),
+        ("policyArn", "policy"),
+        ("roleArn", "role"),
+        ("accessKeyId", "access_key"),
+        ("bucketName", "bucket"),
+        ("instanceId", "instance"),
+        ("functionName", "function"),
+        ("secretId", "secret"),
+        ("keyId", "key"),
+        ("tableName", "table"),
+        ("trailName", "trail"),
+        ("dBInstanceIdentifier", "db_instance"),
+        ("groupId", "security_group"),
+        ("name", "name"),
     ];
     NAMING
         .iter()
@@ -153,9 +185,17 @@ fn targets(data: &Value) -> Vec<Target> {
 fn outcome(data: &Value) -> Outcome {
     let code = text(data, "/errorCode");
     let result = match &code {
-        Some(code) if code.contains("AccessDenied") || code.contains("Unauthorized") || code.contains("Forbidden") => OutcomeResult::Denied,
+        Some(code)
+            if code.contains("AccessDenied")
+                || code.contains("Unauthorized")
+                || code.contains("Forbidden") =>
+        {
+            OutcomeResult::Denied
+        }
         Some(_) => OutcomeResult::Failure,
-        None if text(data, "/responseElements/ConsoleLogin").as_deref() == Some("Failure") => OutcomeResult::Denied,
+        None if text(data, "/responseElements/ConsoleLogin").as_deref() == Some("Failure") => {
+            OutcomeResult::Denied
+        }
         None => OutcomeResult::Success,
     };
     Outcome { result, code, reason: text(data, "/errorMessage"), other: Map::new() }
@@ -190,7 +230,10 @@ mod tests {
         assert_eq!(event.action, "aws.iam.CreateAccessKey");
         assert_eq!(event.category, Some(Category::Permission));
         assert_eq!(event.outcome.result, OutcomeResult::Denied);
-        assert_eq!((event.targets[0].kind.as_str(), event.targets[0].id.as_str()), ("user", "alice"));
+        assert_eq!(
+            (event.targets[0].kind.as_str(), event.targets[0].id.as_str()),
+            ("user", "alice")
+        );
         assert_eq!(event.context.unwrap().ip.as_deref(), Some("198.51.100.7"));
     }
 

@@ -2,7 +2,8 @@
 
 use super::{Document, Format};
 use crate::{
-    Actor, ActorType, Category, Context, Event, EventError, EventSource, Outcome, OutcomeResult, Target,
+    Actor, ActorType, Category, Context, Event, EventError, EventSource, Outcome, OutcomeResult,
+    Target,
     checked::{BorrowedStr, CheckedStr, shape},
     error::parse,
     record::check_id,
@@ -31,7 +32,8 @@ impl Format for Kubernetes {
     /// stage are both kept.
     fn accept<'a>(&self, data: &'a str) -> Result<Option<Cow<'a, str>>, EventError> {
         let shape: Shape<'a> = parse(data)?;
-        let (audit_id, stage) = (shape.audit_id.unwrap_or_default().0, shape.stage.unwrap_or_default().0);
+        let (audit_id, stage) =
+            (shape.audit_id.unwrap_or_default().0, shape.stage.unwrap_or_default().0);
         let id = format!("{audit_id}/{stage}/{:08x}", crc32c::crc32c(data.as_bytes()));
         check_id(&id).map_err(|error| EventError::member("auditID", error.to_string()))?;
         Ok(Some(Cow::Owned(id)))
@@ -51,7 +53,11 @@ impl Format for Kubernetes {
 }
 
 fn text(value: &Value, pointer: &str) -> Option<String> {
-    value.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
+    value
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned)
 }
 
 fn texts(value: &Value, pointer: &str) -> Vec<String> {
@@ -62,11 +68,13 @@ fn texts(value: &Value, pointer: &str) -> Vec<String> {
 fn view(data: &Value) -> Event {
     let resource = text(data, "/objectRef/resource");
     let verb = text(data, "/verb").unwrap_or_default();
-    let path = [text(data, "/objectRef/apiGroup"), resource.clone(), text(data, "/objectRef/subresource")];
+    let path =
+        [text(data, "/objectRef/apiGroup"), resource.clone(), text(data, "/objectRef/subresource")];
     let path: Vec<String> = path.into_iter().flatten().collect();
     let subject = if path.is_empty() { "nonresource".to_owned() } else { path.join(".") };
     let mut metadata = Map::new();
-    for member in ["level", "stage", "requestURI", "annotations", "requestObject", "responseObject"] {
+    for member in ["level", "stage", "requestURI", "annotations", "requestObject", "responseObject"]
+    {
         if let Some(value) = data.get(member).filter(|value| !value.is_null()) {
             metadata.insert(member.to_owned(), value.clone());
         }
@@ -104,7 +112,10 @@ fn category(data: &Value, resource: &str, verb: &str) -> Category {
     match resource {
         _ if group == "rbac.authorization.k8s.io" => Category::Permission,
         "clusterroles" | "clusterrolebindings" | "roles" | "rolebindings" => Category::Permission,
-        "tokenreviews" | "subjectaccessreviews" | "selfsubjectaccessreviews" | "selfsubjectreviews" => Category::Auth,
+        "tokenreviews"
+        | "subjectaccessreviews"
+        | "selfsubjectaccessreviews"
+        | "selfsubjectreviews" => Category::Auth,
         _ if matches!(subresource.as_str(), "exec" | "attach" | "portforward") => Category::Access,
         _ if matches!(verb, "get" | "list" | "watch") => Category::Access,
         _ => Category::Config,
@@ -146,7 +157,8 @@ fn actor(data: &Value) -> Actor {
 
 fn target(data: &Value) -> Option<Target> {
     let kind = text(data, "/objectRef/resource")?;
-    let name = text(data, "/objectRef/name").or_else(|| text(data, "/responseObject/metadata/name"));
+    let name =
+        text(data, "/objectRef/name").or_else(|| text(data, "/responseObject/metadata/name"));
     let parts = [text(data, "/objectRef/namespace"), name.clone()];
     let id = parts.into_iter().flatten().collect::<Vec<_>>().join("/");
     Some(Target { kind, id, name, other: Map::new() })
@@ -165,7 +177,8 @@ fn outcome(data: &Value) -> Outcome {
     Outcome {
         result,
         code: code.map(|code| code.to_string()),
-        reason: text(data, "/responseStatus/message").or_else(|| text(data, "/annotations/authorization.k8s.io~1reason")),
+        reason: text(data, "/responseStatus/message")
+            .or_else(|| text(data, "/annotations/authorization.k8s.io~1reason")),
         other: Map::new(),
     }
 }
@@ -201,7 +214,10 @@ mod tests {
         assert_eq!(event.targets[0].id, "prod/db-0");
         assert_eq!(event.actor.on_behalf_of.unwrap().name.as_deref(), Some("root"));
         let context = event.context.unwrap();
-        assert_eq!((context.ip.as_deref(), context.forwarded_for.as_slice()), (Some("10.0.0.1"), ["203.0.113.9".to_owned()].as_slice()));
+        assert_eq!(
+            (context.ip.as_deref(), context.forwarded_for.as_slice()),
+            (Some("10.0.0.1"), ["203.0.113.9".to_owned()].as_slice())
+        );
     }
 
     #[test]

@@ -31,7 +31,8 @@ pub trait Format: Sync + std::fmt::Debug {
     fn unpack<'a>(&self, document: &Document<'a>) -> Option<Vec<&'a str>>;
 }
 
-static FORMATS: [&dyn Format; 3] = [&kubernetes::Kubernetes, &cloudtrail::CloudTrail, &native::Native];
+static FORMATS: [&dyn Format; 3] =
+    [&kubernetes::Kubernetes, &cloudtrail::CloudTrail, &native::Native];
 
 /// Name of the native format.
 pub const NATIVE: &str = native::NAME;
@@ -115,11 +116,23 @@ mod tests {
         check(r#"{"action":"a"}"#, NATIVE, &[r#"{"action":"a"}"#]);
         check(r#" [{"action": "a"}, {}] "#, NATIVE, &[r#"{"action": "a"}"#, "{}"]);
         check("[]", NATIVE, &[]);
-        check(r#"{"Records":[{"eventID": 1},2]}"#, "aws.cloudtrail.v1", &[r#"{"eventID": 1}"#, "2"]);
+        check(
+            r#"{"Records":[{"eventID": 1},2]}"#,
+            "aws.cloudtrail.v1",
+            &[r#"{"eventID": 1}"#, "2"],
+        );
         check(r#"{"Records":7}"#, NATIVE, &[r#"{"Records":7}"#]);
-        check(r#"{"eventID":"x","eventSource":"s"}"#, "aws.cloudtrail.v1", &[r#"{"eventID":"x","eventSource":"s"}"#]);
+        check(
+            r#"{"eventID":"x","eventSource":"s"}"#,
+            "aws.cloudtrail.v1",
+            &[r#"{"eventID":"x","eventSource":"s"}"#],
+        );
         check(r#"{"kind":"EventList","items":[{"a":1}]}"#, "kubernetes.audit.v1", &[r#"{"a":1}"#]);
-        check(r#"{"kind":"Event","auditID":"x"}"#, "kubernetes.audit.v1", &[r#"{"kind":"Event","auditID":"x"}"#]);
+        check(
+            r#"{"kind":"Event","auditID":"x"}"#,
+            "kubernetes.audit.v1",
+            &[r#"{"kind":"Event","auditID":"x"}"#],
+        );
         assert!(recognise("").is_err() && recognise("{").is_err() && recognise("7").is_ok());
         assert!(recognise(&"[".repeat(1_000_000)).is_err());
         assert!(matches!(format_named("x"), Err(EventError::UnknownFormat(_))));

@@ -27,10 +27,14 @@ impl Format for Native {
         if let Some(id) = &id {
             check_id(id)?;
         }
-        time.parse::<Timestamp>()
-            .map_err(|error| EventError::member("time", format!("{error}, found {:?}", shorten(&time))))?;
+        time.parse::<Timestamp>().map_err(|error| {
+            EventError::member("time", format!("{error}, found {:?}", shorten(&time)))
+        })?;
         if action.is_empty() {
-            return Err(EventError::member("action", "is empty, expected a name such as iam.role.granted"));
+            return Err(EventError::member(
+                "action",
+                "is empty, expected a name such as iam.role.granted",
+            ));
         }
         Ok(id)
     }
@@ -133,7 +137,10 @@ mod tests {
 
     #[test]
     fn what_is_accepted_can_be_shown() {
-        for (from, to) in [("\"tenant\":\"t\"", "\"tenant\":null"), ("\"targets\":[{\"type\":\"role\",\"id\":\"r1\"}]", "\"targets\":null")] {
+        for (from, to) in [
+            ("\"tenant\":\"t\"", "\"tenant\":null"),
+            ("\"targets\":[{\"type\":\"role\",\"id\":\"r1\"}]", "\"targets\":null"),
+        ] {
             let event = GOOD.replace(from, to);
             assert!(Native.accept(&event).is_ok(), "{event}");
             assert!(Native.view(&event).is_ok(), "{event}");
@@ -155,20 +162,51 @@ mod tests {
         };
         check("\"time\":\"2026-03-01T12:00:00Z\"", "\"time\":\"noon\"", "time", "RFC 3339");
         check("\"time\":\"2026-03-01T12:00:00Z\",", "", "event", "missing field `time`");
-        check("\"type\":\"user\",\"id\":\"u1\"", "\"type\":\"robot\",\"id\":\"u1\"", "actor.type", "unknown variant `robot`, expected one of `user`");
-        check("\"id\":\"u2\"", "\"id\":2", "actor.on_behalf_of.id", "invalid type: integer `2`, expected a string");
+        check(
+            "\"type\":\"user\",\"id\":\"u1\"",
+            "\"type\":\"robot\",\"id\":\"u1\"",
+            "actor.type",
+            "unknown variant `robot`, expected one of `user`",
+        );
+        check(
+            "\"id\":\"u2\"",
+            "\"id\":2",
+            "actor.on_behalf_of.id",
+            "invalid type: integer `2`, expected a string",
+        );
         check("\"id\":\"u2\"", "\"idd\":\"u2\"", "actor.on_behalf_of", "missing field `id`");
-        check("{\"type\":\"role\",\"id\":\"r1\"}", "{\"type\":\"role\",\"id\":\"r1\"},[]", "targets[1]", "expected an object with type and id");
-        check("\"result\":\"success\"", "\"result\":\"ok\"", "outcome.result", "expected one of `success`");
+        check(
+            "{\"type\":\"role\",\"id\":\"r1\"}",
+            "{\"type\":\"role\",\"id\":\"r1\"},[]",
+            "targets[1]",
+            "expected an object with type and id",
+        );
+        check(
+            "\"result\":\"success\"",
+            "\"result\":\"ok\"",
+            "outcome.result",
+            "expected one of `success`",
+        );
         check("iam.role.granted", "", "action", "is empty");
         check("\"metadata\":{\"k\"", "\"metadata\":[{\"k\"", "metadata", "expected an object");
         check("\"seq\":7", "\"seq\":-7", "source.seq", "expected u64");
-        check("\"tenant\":\"t\"", "\"tenant\":\"t\",\"tenant\":\"u\"", "event", "duplicate member \"tenant\"");
+        check(
+            "\"tenant\":\"t\"",
+            "\"tenant\":\"t\",\"tenant\":\"u\"",
+            "event",
+            "duplicate member \"tenant\"",
+        );
         check("\"zone\":\"x\"", "\"zone\":{\"a\":1,\"a\":2}", "context.zone", "duplicate member");
         check("\"e-1\"", "\"\"", "id", "expected 1 to 128");
-        assert!(matches!(Native.accept("[1"), Err(EventError::Member { .. } | EventError::Json(_))));
+        assert!(matches!(
+            Native.accept("[1"),
+            Err(EventError::Member { .. } | EventError::Json(_))
+        ));
         assert!(matches!(Native.accept("{\"a"), Err(EventError::Json(_))));
-        let deep = GOOD.replace("\"k\":[1", &format!("\"k\":[{}1{}", "[".repeat(200), "]".repeat(200)));
-        assert!(matches!(Native.accept(&deep), Err(EventError::Json(m)) if m.contains("recursion")));
+        let deep =
+            GOOD.replace("\"k\":[1", &format!("\"k\":[{}1{}", "[".repeat(200), "]".repeat(200)));
+        assert!(
+            matches!(Native.accept(&deep), Err(EventError::Json(m)) if m.contains("recursion"))
+        );
     }
 }

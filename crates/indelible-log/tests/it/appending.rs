@@ -1,6 +1,8 @@
 use crate::{TestClock, append_raw, assert_holds, create, event, options, reopen};
 use indelible_event::{Envelope, format_named};
-use indelible_log::{AppendError, Batch, BatchError, DataDir, Kind, Log, LogError, Options, Placed, StageError};
+use indelible_log::{
+    AppendError, Batch, BatchError, DataDir, Kind, Log, LogError, Options, Placed, StageError,
+};
 use indelible_tlog::{TilePath, leaf_hash, verify_consistency, verify_inclusion};
 use std::sync::{Arc, atomic::Ordering};
 
@@ -10,20 +12,27 @@ fn every_record_is_provable_at_every_size() {
     let (store, log) = create(folder.path(), Kind::Events);
     for n in 0..40 {
         let receipt = log.append_event("tester", &event(&format!("e{n}"), "a.b")).unwrap();
-        assert_eq!((receipt.index, receipt.id.as_str(), receipt.created), (n, format!("e{n}").as_str(), true));
+        assert_eq!(
+            (receipt.index, receipt.id.as_str(), receipt.created),
+            (n, format!("e{n}").as_str(), true)
+        );
         assert_eq!(receipt.head.size, n + 1);
     }
     for size in 1..=40 {
         let root = log.root(size).unwrap();
         for index in 0..size {
             let proof = log.prove(index, Some(size)).unwrap();
-            let checkpoint = proof.verify(&log.record(index).unwrap(), log.verifying_key()).unwrap();
+            let checkpoint =
+                proof.verify(&log.record(index).unwrap(), log.verifying_key()).unwrap();
             assert_eq!((checkpoint.size, checkpoint.root), (size, root));
         }
         for from in 1..size {
             let proof = log.consistency_proof(from, size).unwrap();
             let from_root = log.root(from).unwrap();
-            assert_eq!(verify_consistency(from, size, &proof, from_root.as_ref(), root.as_ref()), Ok(()));
+            assert_eq!(
+                verify_consistency(from, size, &proof, from_root.as_ref(), root.as_ref()),
+                Ok(())
+            );
         }
     }
     assert!(matches!(log.prove(40, None), Err(LogError::NoRecord(_))));
@@ -40,9 +49,15 @@ fn the_same_event_again_gets_the_first_receipt_and_other_data_is_refused() {
     let (store, log) = create(folder.path(), Kind::Events);
     let first = log.append_event("tester", &event("same", "a")).unwrap();
     let again = log.append_event("other", &event("same", "a")).unwrap();
-    assert_eq!((again.index, again.leaf_hash, again.created), (first.index, first.leaf_hash, false));
+    assert_eq!(
+        (again.index, again.leaf_hash, again.created),
+        (first.index, first.leaf_hash, false)
+    );
     let refused = log.append_event("tester", &event("same", "b")).unwrap_err();
-    assert!(matches!(refused, StageError::Append(AppendError::Conflict { index: 0, position: 0, .. })), "{refused}");
+    assert!(
+        matches!(refused, StageError::Append(AppendError::Conflict { index: 0, position: 0, .. })),
+        "{refused}"
+    );
     assert_eq!(log.head().size, 1);
 
     // Across a restart, and for an id with characters that JSON escapes.
@@ -76,13 +91,23 @@ fn a_batch_is_all_or_nothing_unless_partial() {
         batch
     };
     let refused = log.append(staged(false)).unwrap_err();
-    assert!(matches!(&refused, AppendError::Conflict { position: 2, id, index: 0 } if id == "taken"));
+    assert!(
+        matches!(&refused, AppendError::Conflict { position: 2, id, index: 0 } if id == "taken")
+    );
     assert_eq!(log.head().size, 1);
     let placed = log.append(staged(true)).unwrap().placed;
-    assert!(matches!(
-        placed.as_slice(),
-        [Placed::Created(1), Placed::Duplicate { index: 1, .. }, Placed::Refused(_), Placed::Created(2)]
-    ), "{placed:?}");
+    assert!(
+        matches!(
+            placed.as_slice(),
+            [
+                Placed::Created(1),
+                Placed::Duplicate { index: 1, .. },
+                Placed::Refused(_),
+                Placed::Created(2)
+            ]
+        ),
+        "{placed:?}"
+    );
     // A refused batch left nothing behind: its ids are free.
     assert!(log.append_event("tester", &event("n3", "z")).unwrap().created);
     let verdict = assert_holds(store.as_ref(), &log);
@@ -101,14 +126,19 @@ fn large_events_become_attachments() {
     assert_eq!(log.data(&envelope).unwrap(), large);
     assert!(!log.append_event("tester", &large).unwrap().created);
     let other = event("large", &"y".repeat(70_000));
-    assert!(matches!(log.append_event("tester", &other), Err(StageError::Append(AppendError::Conflict { .. }))));
+    assert!(matches!(
+        log.append_event("tester", &other),
+        Err(StageError::Append(AppendError::Conflict { .. }))
+    ));
     // The refused event's attachment stays, whole and unnamed.
     let verdict = assert_holds(store.as_ref(), &log);
     assert_eq!(verdict.coverage.attachments, 1);
     assert_eq!(store.list("attachments").unwrap().len(), 2);
     // The largest event that still fits a record.
     let mut fits = 65_000;
-    while log.append_event("tester", &event(&format!("fit{fits}"), &"x".repeat(fits))).is_ok() && fits < 65_700 {
+    while log.append_event("tester", &event(&format!("fit{fits}"), &"x".repeat(fits))).is_ok()
+        && fits < 65_700
+    {
         fits += 50;
     }
     assert_holds(store.as_ref(), &log);
@@ -151,7 +181,8 @@ fn tiles_are_the_tree() {
     assert_eq!(tile("tile/2/000.p/1"), None);
     assert_eq!(&tile("tile/entries/001.p/1").unwrap()[2..], b"r/256");
     let proof = log.inclusion_proof(299, 300).unwrap();
-    verify_inclusion(leaf_hash(b"r/299").as_ref(), 299, 300, &proof, log.head().root.as_ref()).unwrap();
+    verify_inclusion(leaf_hash(b"r/299").as_ref(), 299, 300, &proof, log.head().root.as_ref())
+        .unwrap();
 }
 
 #[test]
@@ -163,7 +194,14 @@ fn a_clock_that_jumps_changes_times_and_nothing_else() {
     data.create_log("prod", Kind::Events, &options).unwrap();
     let store = data.store("prod").unwrap();
     let log = Log::open(Arc::clone(&store), &options).unwrap();
-    let times = [1_700_000_000_000_000, 4_102_444_800_000_000, 0, i64::MIN, i64::MAX, 1_700_000_000_000_001];
+    let times = [
+        1_700_000_000_000_000,
+        4_102_444_800_000_000,
+        0,
+        i64::MIN,
+        i64::MAX,
+        1_700_000_000_000_001,
+    ];
     for (n, time) in times.into_iter().enumerate() {
         clock.0.store(time, Ordering::Relaxed);
         let plain = event("", "a").replace("\"id\":\"\",", "");
@@ -173,7 +211,14 @@ fn a_clock_that_jumps_changes_times_and_nothing_else() {
     let received: Vec<String> = (0..3)
         .map(|n| Envelope::parse(&log.record(n).unwrap()).unwrap().received_at.into_owned())
         .collect();
-    assert_eq!(received, ["2023-11-14T22:13:20.000000Z", "2100-01-01T00:00:00.000000Z", "1970-01-01T00:00:00.000000Z"]);
+    assert_eq!(
+        received,
+        [
+            "2023-11-14T22:13:20.000000Z",
+            "2100-01-01T00:00:00.000000Z",
+            "1970-01-01T00:00:00.000000Z"
+        ]
+    );
     assert_holds(store.as_ref(), &log);
     drop(log);
     let log = Log::open(Arc::clone(&store), &options).unwrap();
@@ -194,7 +239,9 @@ async fn many_tasks_append_at_once_and_the_head_is_followed() {
                     let mut batch = Batch::new();
                     batch.push_raw(format!("{task}/{n}").as_bytes()).unwrap();
                     let committed = log.submit(batch).await.unwrap();
-                    let Some(Placed::Created(index)) = committed.placed.first() else { panic!("not created") };
+                    let Some(Placed::Created(index)) = committed.placed.first() else {
+                        panic!("not created")
+                    };
                     assert_eq!(log.record(*index).unwrap(), format!("{task}/{n}").as_bytes());
                 }
             })

@@ -16,8 +16,12 @@ fn every_flipped_byte_of_every_file_is_found() {
     let held = log.head().note.to_string();
     drop(log);
     let local = LocalStore::open(folder.path().join("logs/prod")).unwrap();
-    let files: Vec<(String, Vec<u8>)> =
-        local.list("").unwrap().into_iter().map(|path| (path.clone(), local.read(&path).unwrap())).collect();
+    let files: Vec<(String, Vec<u8>)> = local
+        .list("")
+        .unwrap()
+        .into_iter()
+        .map(|path| (path.clone(), local.read(&path).unwrap()))
+        .collect();
     let sound = MemoryStore::default();
     files.iter().for_each(|(path, bytes)| sound.create(path, bytes).unwrap());
     assert_eq!(verify(&sound, &key).findings, []);
@@ -34,7 +38,10 @@ fn every_flipped_byte_of_every_file_is_found() {
         sound.delete(altered).unwrap();
         // Cutting off the end needs a checkpoint held from before to be found.
         let verdict = verify_store(&sound, &key, Some(&held), &|_, _| {});
-        assert!(verdict.worst().is_some() || altered == "key" || is_spare(bytes), "{altered} deleted");
+        assert!(
+            verdict.worst().is_some() || altered == "key" || is_spare(bytes),
+            "{altered} deleted"
+        );
         sound.create(altered, bytes).unwrap();
     }
 }

@@ -6,10 +6,19 @@ mod damage;
 mod recovery;
 mod sealing;
 
-use indelible_log::{Batch, Clock, DataDir, Kind, Log, Options, Placed, verify::{Verdict, verify_store}};
+use indelible_log::{
+    Batch, Clock, DataDir, Kind, Log, Options, Placed,
+    verify::{Verdict, verify_store},
+};
 use indelible_store::Store;
 use indelible_tlog::VerifyingKey;
-use std::{path::Path, sync::{Arc, atomic::{AtomicI64, Ordering}}};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 
 /// A clock that stands where it is put.
 #[derive(Debug, Default)]

@@ -1,11 +1,20 @@
 use crate::{append_raw, assert_holds, create, event, options, reopen, verify};
-use indelible_log::{DataDir, KnownCheckpoint, Kind, Log, LogError, Options, verify::{FindingKind, verify_store}};
+use indelible_log::{
+    DataDir, Kind, KnownCheckpoint, Log, LogError, Options,
+    verify::{FindingKind, verify_store},
+};
 use indelible_store::StoreError;
-use std::{fs, os::unix::fs::FileExt, path::{Path, PathBuf}};
+use std::{
+    fs,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
 
 fn journals(root: &Path) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> =
-        fs::read_dir(root.join("logs/prod/journal")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut found: Vec<PathBuf> = fs::read_dir(root.join("logs/prod/journal"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     found.sort();
     found
 }
@@ -14,8 +23,9 @@ fn journals(root: &Path) -> Vec<PathBuf> {
 fn last_frame(root: &Path) -> (PathBuf, usize, usize) {
     for path in journals(root).into_iter().rev() {
         let bytes = fs::read(&path).unwrap();
-        let starts = (0..bytes.len()).step_by(512).filter(|at| bytes[*at..].starts_with(b"INDFRM1\n"));
-        if let Some(start) = starts.last() {
+        let mut starts =
+            (0..bytes.len()).step_by(512).filter(|at| bytes[*at..].starts_with(b"INDFRM1\n"));
+        if let Some(start) = starts.next_back() {
             let end = bytes.iter().rposition(|b| *b != 0).unwrap() + 1;
             return (path, start, end.next_multiple_of(512));
         }
@@ -118,7 +128,8 @@ fn an_older_copy_is_refused_while_a_newer_checkpoint_is_known() {
     drop(log);
     let known = KnownCheckpoint { note: note.clone(), origin: "the guard".into() };
     let guarded = Options { known: vec![known], ..options() };
-    let open = |root: &Path| Log::open(DataDir::open(root).unwrap().store("prod").unwrap(), &guarded);
+    let open =
+        |root: &Path| Log::open(DataDir::open(root).unwrap().store("prod").unwrap(), &guarded);
     assert_eq!(open(folder.path()).unwrap().head().size, 10);
     assert!(matches!(open(backup.path()), Err(LogError::RolledBack { size: 5, known: 10, .. })));
     let store = DataDir::open(backup.path()).unwrap().store("prod").unwrap();
@@ -158,7 +169,10 @@ fn another_key_verifies_nothing() {
     log.append_event("t", &event("e", "a")).unwrap();
     let stranger = indelible_tlog::SigningKey::from_seed("test.example/prod", &[9; 32]).unwrap();
     let verdict = verify(store.as_ref(), stranger.verifying_key());
-    assert!(verdict.findings.iter().any(|finding| finding.kind == FindingKind::Unverifiable), "{verdict:?}");
+    assert!(
+        verdict.findings.iter().any(|finding| finding.kind == FindingKind::Unverifiable),
+        "{verdict:?}"
+    );
 }
 
 #[test]
@@ -169,10 +183,16 @@ fn a_folder_without_a_log_is_named() {
     assert!(data.site().starts_with("indelible-"));
     assert!(matches!(data.store("nope"), Err(LogError::NoLog(_))));
     assert!(matches!(data.store("../nope"), Err(LogError::Invalid(_))));
-    assert!(matches!(data.create_log("Bad Name", Kind::Raw, &options()), Err(LogError::Invalid(_))));
+    assert!(matches!(
+        data.create_log("Bad Name", Kind::Raw, &options()),
+        Err(LogError::Invalid(_))
+    ));
     data.create_log("once", Kind::Raw, &options()).unwrap();
     let again = data.create_log("once", Kind::Raw, &options()).unwrap_err();
     assert!(matches!(again, LogError::Store(StoreError::AlreadyExists { .. })));
     assert_eq!(data.logs().unwrap(), ["once"]);
-    assert!(matches!(DataDir::open_or_create(folder.path(), Some("other")), Err(LogError::Invalid(_))));
+    assert!(matches!(
+        DataDir::open_or_create(folder.path(), Some("other")),
+        Err(LogError::Invalid(_))
+    ));
 }

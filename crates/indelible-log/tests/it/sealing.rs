@@ -1,8 +1,15 @@
 use crate::{append_raw, assert_holds, create, event, recovery::copy_folder, reopen, verify};
 use indelible_event::format_named;
-use indelible_log::{Batch, Kind, Log, LogError, verify::{FindingKind, verify_store}};
+use indelible_log::{
+    Batch, Kind, Log, LogError,
+    verify::{FindingKind, verify_store},
+};
 use indelible_tlog::TilePath;
-use std::{fs, path::Path, time::{Duration, Instant}};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 /// Waits until `segments` are sealed: sealing goes on in the background.
 fn wait_for_segments(log: &Log, segments: u64) {
@@ -42,15 +49,33 @@ fn a_sealed_log_reads_proves_reopens_and_verifies() {
         assert_eq!(log.record(700).unwrap(), b"p0/0");
         assert_eq!(log.record(size - 1).unwrap(), b"p19/6999");
         for index in [0, 255, 256, 65_535, 65_536, 131_071, 131_072, size - 1] {
-            log.prove(index, None).unwrap().verify(&log.record(index).unwrap(), log.verifying_key()).unwrap();
+            log.prove(index, None)
+                .unwrap()
+                .verify(&log.record(index).unwrap(), log.verifying_key())
+                .unwrap();
             log.prove(index, Some((index + 1).max(1000))).unwrap();
         }
         for from in [1, 700, 65_536, 65_537, 131_072, size] {
             let proof = log.consistency_proof(from, size).unwrap();
             let from_root = log.root(from).unwrap();
-            indelible_tlog::verify_consistency(from, size, &proof, from_root.as_ref(), root.as_ref()).unwrap();
+            indelible_tlog::verify_consistency(
+                from,
+                size,
+                &proof,
+                from_root.as_ref(),
+                root.as_ref(),
+            )
+            .unwrap();
         }
-        for tile in ["tile/0/000", "tile/0/x001/x000/000", "tile/1/000", "tile/1/001", "tile/2/000.p/2", "tile/entries/511", "tile/0/511"] {
+        for tile in [
+            "tile/0/000",
+            "tile/0/x001/x000/000",
+            "tile/1/000",
+            "tile/1/001",
+            "tile/2/000.p/2",
+            "tile/entries/511",
+            "tile/0/511",
+        ] {
             let found = tile.parse::<TilePath>().map(|path| log.tile(&path).unwrap());
             assert_eq!(found.is_ok_and(|tile| tile.is_some()), !tile.contains("x000"), "{tile}");
         }
@@ -82,7 +107,10 @@ fn a_log_that_ends_with_a_segment_reopens() {
     drop(log);
     for _ in 0..2 {
         let log = reopen(folder.path()).unwrap();
-        assert_eq!((log.head().size, log.head().root, &log.head().note), (head.size, head.root, &head.note));
+        assert_eq!(
+            (log.head().size, log.head().root, &log.head().note),
+            (head.size, head.root, &head.note)
+        );
         assert_holds(store.as_ref(), &log);
     }
     let log = reopen(folder.path()).unwrap();
@@ -167,7 +195,8 @@ fn verification_works_beside_a_running_writer() {
     append_raw(&log, "first", 10);
     let key = log.verifying_key().clone();
     std::thread::scope(|scope| {
-        let writer = scope.spawn(|| (0..60).for_each(|n| assert!(append_raw(&log, &format!("w{n}"), 3000) > 0)));
+        let writer = scope
+            .spawn(|| (0..60).for_each(|n| assert!(append_raw(&log, &format!("w{n}"), 3000) > 0)));
         let mut last = 0;
         while !writer.is_finished() {
             let verdict = verify(store.as_ref(), &key);
@@ -194,7 +223,8 @@ fn a_crash_between_seal_and_clean_up_is_finished_at_the_next_start() {
     drop(log);
     let with_journals = tempfile::tempdir().unwrap();
     copy_folder(before.path(), with_journals.path());
-    for entry in fs::read_dir(folder.path().join("logs/prod/journal")).unwrap().map(Result::unwrap) {
+    for entry in fs::read_dir(folder.path().join("logs/prod/journal")).unwrap().map(Result::unwrap)
+    {
         let target = with_journals.path().join("logs/prod/journal").join(entry.file_name());
         if !target.exists() {
             fs::copy(entry.path(), target).unwrap();

@@ -73,7 +73,13 @@ pub(crate) async fn append_events(
     result
 }
 
-async fn append(app: &Arc<App>, name: &str, params: &AppendParams, headers: &HeaderMap, body: Body) -> Result<Response> {
+async fn append(
+    app: &Arc<App>,
+    name: &str,
+    params: &AppendParams,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response> {
     let log = app.log(name)?;
     let format = format_named(params.format.as_deref().unwrap_or(NATIVE))?;
     let layout = layout(headers)?;
@@ -99,13 +105,22 @@ async fn append(app: &Arc<App>, name: &str, params: &AppendParams, headers: &Hea
     let format_answer = move || answer(&log, &committed, refused, count, received_at, proof);
     let body = if large { in_background(format_answer).await? } else { format_answer()? };
     let mut response = body.into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }
 
 /// Splits a body into events, checks each and encodes its record.
-fn stage(log: &Log, format: &'static dyn Format, layout: Layout, bytes: &[u8], partial: bool) -> Result<Staged> {
-    let text = std::str::from_utf8(bytes).map_err(|e| ApiError::new(Code::InvalidJson, format!("the body is not UTF-8: {e}")))?;
+fn stage(
+    log: &Log,
+    format: &'static dyn Format,
+    layout: Layout,
+    bytes: &[u8],
+    partial: bool,
+) -> Result<Staged> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|e| ApiError::new(Code::InvalidJson, format!("the body is not UTF-8: {e}")))?;
     let (received_at, header) = log.header(RECORDED_BY, format.name());
     let mut batch = Batch::new();
     batch.partial = partial;
@@ -114,7 +129,10 @@ fn stage(log: &Log, format: &'static dyn Format, layout: Layout, bytes: &[u8], p
     let mut take = |data: &str| -> Result<()> {
         let position = count;
         if position == MAX_EVENTS {
-            return Err(ApiError::new(Code::TooLarge, format!("more than {MAX_EVENTS} events in one request; split it")));
+            return Err(ApiError::new(
+                Code::TooLarge,
+                format!("more than {MAX_EVENTS} events in one request; split it"),
+            ));
         }
         count += 1;
         match log.stage(&mut batch, &header, received_at, format, data).map_err(ApiError::from) {
@@ -127,7 +145,9 @@ fn stage(log: &Log, format: &'static dyn Format, layout: Layout, bytes: &[u8], p
         }
     };
     match layout {
-        Layout::Lines => text.lines().map(str::trim).filter(|line| !line.is_empty()).try_for_each(&mut take)?,
+        Layout::Lines => {
+            text.lines().map(str::trim).filter(|line| !line.is_empty()).try_for_each(&mut take)?
+        }
         Layout::Json => for_each_event(format, text.trim(), &mut take)?,
     }
     if count == 0 {
@@ -138,7 +158,11 @@ fn stage(log: &Log, format: &'static dyn Format, layout: Layout, bytes: &[u8], p
 
 /// Visits the events of a JSON document without holding more than one apart: an
 /// array of ten million is refused at the limit, not parsed to its end.
-fn for_each_event(format: &'static dyn Format, text: &str, take: &mut impl FnMut(&str) -> Result<()>) -> Result<()> {
+fn for_each_event(
+    format: &'static dyn Format,
+    text: &str,
+    take: &mut impl FnMut(&str) -> Result<()>,
+) -> Result<()> {
     if text.is_empty() {
         return Ok(());
     }
@@ -164,7 +188,10 @@ fn for_each_element(text: &str, take: &mut impl FnMut(&str) -> Result<()>) -> Re
             f.write_str("an array of events")
         }
 
-        fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut elements: A) -> std::result::Result<(), A::Error> {
+        fn visit_seq<A: serde::de::SeqAccess<'de>>(
+            self,
+            mut elements: A,
+        ) -> std::result::Result<(), A::Error> {
             while let Some(element) = elements.next_element::<&RawValue>()? {
                 if let Err(error) = (self.0)(element.get()) {
                     *self.1 = Some(error);
@@ -176,17 +203,27 @@ fn for_each_element(text: &str, take: &mut impl FnMut(&str) -> Result<()>) -> Re
     }
     let mut refused = None;
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let parsed = serde::Deserializer::deserialize_seq(&mut deserializer, Elements(take, &mut refused))
-        .and_then(|()| deserializer.end());
+    let parsed =
+        serde::Deserializer::deserialize_seq(&mut deserializer, Elements(take, &mut refused))
+            .and_then(|()| deserializer.end());
     match (parsed, refused) {
         (_, Some(error)) => Err(error),
-        (Err(error), None) => Err(ApiError::new(Code::InvalidJson, format!("not valid JSON: {error}"))),
+        (Err(error), None) => {
+            Err(ApiError::new(Code::InvalidJson, format!("not valid JSON: {error}")))
+        }
         (Ok(()), None) => Ok(()),
     }
 }
 
 /// The answer, written straight to bytes: at full load this is a tenth of the work.
-fn answer(log: &Log, committed: &Committed, refused: Vec<(usize, ItemError)>, count: usize, received_at: Timestamp, proof: bool) -> Result<Vec<u8>> {
+fn answer(
+    log: &Log,
+    committed: &Committed,
+    refused: Vec<(usize, ItemError)>,
+    count: usize,
+    received_at: Timestamp,
+    proof: bool,
+) -> Result<Vec<u8>> {
     let mut out = Vec::with_capacity(256 + count * 150);
     out.extend_from_slice(b"{\"receipts\":[");
     let mut refused = refused.into_iter().peekable();
@@ -208,17 +245,29 @@ fn answer(log: &Log, committed: &Committed, refused: Vec<(usize, ItemError)>, co
             Placed::Duplicate { index, leaf } => {
                 write_receipt(&mut out, log, committed, entry, *index, leaf, "duplicate", proof)?;
             }
-            Placed::Refused(error) => write_refused(&mut out, &ApiError::from(error.clone()).into_item()),
+            Placed::Refused(error) => {
+                write_refused(&mut out, &ApiError::from(error.clone()).into_item())
+            }
         }
     }
     out.extend_from_slice(b"],\"checkpoint\":");
     write_json(&mut out, &*committed.head.note);
-    write!(out, ",\"received_at\":\"{received_at}\",\"recorded_by\":\"{RECORDED_BY}\"}}").unwrap_or_default();
+    write!(out, ",\"received_at\":\"{received_at}\",\"recorded_by\":\"{RECORDED_BY}\"}}")
+        .unwrap_or_default();
     Ok(out)
 }
 
 #[expect(clippy::too_many_arguments, reason = "one receipt has this many parts")]
-fn write_receipt(out: &mut Vec<u8>, log: &Log, committed: &Committed, entry: usize, index: u64, leaf: &Hash, status: &str, proof: bool) -> Result<()> {
+fn write_receipt(
+    out: &mut Vec<u8>,
+    log: &Log,
+    committed: &Committed,
+    entry: usize,
+    index: u64,
+    leaf: &Hash,
+    status: &str,
+    proof: bool,
+) -> Result<()> {
     // Writing to memory does not fail.
     write!(out, "{{\"index\":{index},\"id\":").unwrap_or_default();
     let id = record_id(committed.batch.record(entry)).unwrap_or_default();

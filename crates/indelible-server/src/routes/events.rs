@@ -60,14 +60,23 @@ pub(crate) fn locate(log: &Log, record: &str) -> Result<u64> {
         Ok(index) if index < log.head().size => Ok(index),
         // An id may look like a number; an index wins.
         _ => log.find(record).map_err(|error| match error {
-            indelible_log::LogError::NoRecord(_) => ApiError::new(Code::RecordNotFound, format!("no record with index or id {record:?} in this log")),
+            indelible_log::LogError::NoRecord(_) => ApiError::new(
+                Code::RecordNotFound,
+                format!("no record with index or id {record:?} in this log"),
+            ),
             other => other.into(),
         }),
     }
 }
 
 fn view(log: &Log, index: u64, record: &[u8]) -> EventView {
-    let mut view = EventView { index, leaf_hash: leaf_hash(record).to_string(), envelope: None, event: Value::Null, note: None };
+    let mut view = EventView {
+        index,
+        leaf_hash: leaf_hash(record).to_string(),
+        envelope: None,
+        event: Value::Null,
+        note: None,
+    };
     if log.manifest().kind == Kind::Raw {
         view.note = Some("a raw log: entries have no envelope".to_owned());
         return view;
@@ -86,7 +95,10 @@ fn view(log: &Log, index: u64, record: &[u8]) -> EventView {
 }
 
 /// The envelope, and the native view or why there is none.
-fn show(log: &Log, record: &[u8]) -> std::result::Result<(EnvelopeView, std::result::Result<Value, String>), String> {
+fn show(
+    log: &Log,
+    record: &[u8],
+) -> std::result::Result<(EnvelopeView, std::result::Result<Value, String>), String> {
     let envelope = Envelope::parse(record).map_err(|e| e.to_string())?;
     let event = log.data(&envelope).map_err(|e| e.to_string()).and_then(|data| {
         let format = format_named(&envelope.format).map_err(|e| e.to_string())?;
@@ -112,7 +124,10 @@ pub(crate) async fn list_events(
     Params(params): Params<ListParams>,
 ) -> Result<Json<Page<EventView>>> {
     if !(1..=MAX_PAGE).contains(&params.limit) {
-        return Err(ApiError::invalid(format!("limit is {}, expected 1 to {MAX_PAGE}", params.limit)));
+        return Err(ApiError::invalid(format!(
+            "limit is {}, expected 1 to {MAX_PAGE}",
+            params.limit
+        )));
     }
     let log = app.log(&name)?;
     let first = params.after.map_or(0, |after| after.saturating_add(1));
@@ -163,7 +178,10 @@ fn page(log: &Log, params: &ListParams, first: u64) -> Result<Page<EventView>> {
 #[utoipa::path(get, path = "/v1/logs/{log}/events/{record}", tag = "events",
     params(("log" = String, Path, description = "Name of the log"), ("record" = String, Path, description = "Index or id")),
     responses((status = 200, body = EventView), (status = 404, body = ErrorBody)))]
-pub(crate) async fn show_event(State(app): State<Arc<App>>, Path((name, record)): Path<(String, String)>) -> Result<Json<EventView>> {
+pub(crate) async fn show_event(
+    State(app): State<Arc<App>>,
+    Path((name, record)): Path<(String, String)>,
+) -> Result<Json<EventView>> {
     let log = app.log(&name)?;
     in_background(move || {
         let index = locate(&log, &record)?;
@@ -176,7 +194,10 @@ pub(crate) async fn show_event(State(app): State<Arc<App>>, Path((name, record))
 #[utoipa::path(get, path = "/v1/logs/{log}/records/{record}", tag = "events",
     params(("log" = String, Path, description = "Name of the log"), ("record" = String, Path, description = "Index or id")),
     responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>), (status = 404, body = ErrorBody)))]
-pub(crate) async fn show_record(State(app): State<Arc<App>>, Path((name, record)): Path<(String, String)>) -> Result<Response> {
+pub(crate) async fn show_record(
+    State(app): State<Arc<App>>,
+    Path((name, record)): Path<(String, String)>,
+) -> Result<Response> {
     let log = app.log(&name)?;
     let bytes = in_background(move || Ok(log.record(locate(&log, &record)?)?)).await?;
     Ok(octets(bytes))
@@ -186,15 +207,21 @@ pub(crate) async fn show_record(State(app): State<Arc<App>>, Path((name, record)
 #[utoipa::path(get, path = "/v1/logs/{log}/attachments/{sha256}", tag = "events",
     params(("log" = String, Path, description = "Name of the log"), ("sha256" = String, Path, description = "64 hex digits")),
     responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>), (status = 404, body = ErrorBody)))]
-pub(crate) async fn show_attachment(State(app): State<Arc<App>>, Path((name, sha256)): Path<(String, String)>) -> Result<Response> {
+pub(crate) async fn show_attachment(
+    State(app): State<Arc<App>>,
+    Path((name, sha256)): Path<(String, String)>,
+) -> Result<Response> {
     let log = app.log(&name)?;
-    let missing = || ApiError::new(Code::RecordNotFound, format!("no attachment {sha256:?} in this log"));
+    let missing =
+        || ApiError::new(Code::RecordNotFound, format!("no attachment {sha256:?} in this log"));
     let attachment = Attachment::from_hex(&sha256).ok_or_else(missing)?;
     in_background(move || Ok(octets(log.attachment_by_hash(attachment)?))).await
 }
 
 fn octets(bytes: Vec<u8>) -> Response {
     let mut response = bytes.into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     response
 }

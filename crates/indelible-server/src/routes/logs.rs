@@ -1,6 +1,10 @@
 //! Logs: create, list, show.
 
-use crate::{app::App, body::receive, error::{ApiError, Result}};
+use crate::{
+    app::App,
+    body::receive,
+    error::{ApiError, Result},
+};
 use axum::{
     Json,
     body::Body,
@@ -34,10 +38,18 @@ fn info(name: &str, log: &Log) -> LogInfo {
 /// Create a log.
 #[utoipa::path(post, path = "/v1/logs", tag = "logs", request_body = CreateLog,
     responses((status = 201, body = LogInfo), (status = 400, body = ErrorBody), (status = 409, body = ErrorBody)))]
-pub(crate) async fn create_log(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Result<(StatusCode, Json<LogInfo>)> {
+pub(crate) async fn create_log(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<(StatusCode, Json<LogInfo>)> {
     let received = receive(&app, &headers, body, 64 << 10).await?;
-    let wanted: CreateLog = serde_json::from_slice(&received.bytes)
-        .map_err(|e| ApiError::new(if e.is_data() { Code::InvalidRequest } else { Code::InvalidJson }, e.to_string()))?;
+    let wanted: CreateLog = serde_json::from_slice(&received.bytes).map_err(|e| {
+        ApiError::new(
+            if e.is_data() { Code::InvalidRequest } else { Code::InvalidJson },
+            e.to_string(),
+        )
+    })?;
     let kind = if wanted.raw_add { Kind::Raw } else { Kind::Events };
     crate::body::in_background(move || {
         let log = app.create_log(&wanted.name, kind)?;
@@ -56,6 +68,9 @@ pub(crate) async fn list_logs(State(app): State<Arc<App>>) -> Json<Page<LogInfo>
 /// Show one log: its origin, key, size and root.
 #[utoipa::path(get, path = "/v1/logs/{log}", tag = "logs", params(("log" = String, Path, description = "Name of the log")),
     responses((status = 200, body = LogInfo), (status = 404, body = ErrorBody)))]
-pub(crate) async fn show_log(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Json<LogInfo>> {
+pub(crate) async fn show_log(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+) -> Result<Json<LogInfo>> {
     Ok(Json(info(&name, app.log(&name)?.as_ref())))
 }

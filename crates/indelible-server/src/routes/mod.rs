@@ -45,12 +45,20 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(system::readyz))
         .route("/metrics", get(system::metrics))
         .route("/openapi.json", get(system::openapi))
-        .fallback(async || ApiError::new(Code::NotFound, "there is nothing at this path; see /openapi.json"))
-        .method_not_allowed_fallback(async || ApiError::new(Code::MethodNotAllowed, "this path does not take this method; see /openapi.json"))
+        .fallback(async || {
+            ApiError::new(Code::NotFound, "there is nothing at this path; see /openapi.json")
+        })
+        .method_not_allowed_fallback(async || {
+            ApiError::new(
+                Code::MethodNotAllowed,
+                "this path does not take this method; see /openapi.json",
+            )
+        })
         // Bodies are bounded where they are read.
         .layer(DefaultBodyLimit::disable())
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
-            ApiError::new(Code::Internal, "a defect of the server; its log says more").into_response()
+            ApiError::new(Code::Internal, "a defect of the server; its log says more")
+                .into_response()
         }))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), finish))
         .with_state(app)
@@ -61,7 +69,10 @@ async fn finish(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let id = format!("{:08x}-{:x}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map_or_else(String::new, |path| path.as_str().to_owned());
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(String::new, |path| path.as_str().to_owned());
     let mut response = next.run(request).await;
     app.metrics.request(method.as_str(), &route, response.status().as_u16());
     if let Some(mut body) = response.extensions_mut().remove::<ErrorBody>() {

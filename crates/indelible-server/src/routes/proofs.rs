@@ -62,7 +62,8 @@ pub(crate) async fn show_receipt(
     headers: HeaderMap,
 ) -> Result<Response> {
     let log = app.log(&name)?;
-    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let accept =
+        headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let json = accept.contains("application/json");
     in_background(move || {
         let index = locate(&log, &record)?;
@@ -71,7 +72,12 @@ pub(crate) async fn show_receipt(
             return Ok(text(proof.to_string()));
         }
         let leaf_hash = log.leaf_hash(index)?.to_string();
-        let view = ReceiptView { index, leaf_hash, inclusion_proof: texts(&proof.hashes), checkpoint: proof.checkpoint };
+        let view = ReceiptView {
+            index,
+            leaf_hash,
+            inclusion_proof: texts(&proof.hashes),
+            checkpoint: proof.checkpoint,
+        };
         Ok(Json(view).into_response())
     })
     .await

@@ -1,6 +1,10 @@
 //! For operators: health, metrics, the API's description.
 
-use crate::{app::App, error::{ApiError, Result}, openapi::openapi_json};
+use crate::{
+    app::App,
+    error::{ApiError, Result},
+    openapi::openapi_json,
+};
 use axum::{
     extract::State,
     http::{HeaderValue, header},
@@ -20,7 +24,10 @@ pub(crate) async fn healthz() -> &'static str {
 pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str> {
     match app.logs().iter().find(|(_, log)| log.stopped().is_some()) {
         None => Ok("ready\n"),
-        Some((name, _)) => Err(ApiError::new(Code::LogStopped, format!("log {name:?} stopped after a storage error; the server's log says which"))),
+        Some((name, _)) => Err(ApiError::new(
+            Code::LogStopped,
+            format!("log {name:?} stopped after a storage error; the server's log says which"),
+        )),
     }
 }
 

@@ -21,14 +21,19 @@ use std::sync::Arc;
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=604800, immutable");
 
 fn public(mut response: Response) -> Response {
-    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
+        .headers_mut()
+        .insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     response
 }
 
 /// The latest signed checkpoint.
 #[utoipa::path(get, path = "/tlog/{log}/checkpoint", tag = "tlog-tiles", params(("log" = String, Path, description = "Name of the log")),
     responses((status = 200, body = String, content_type = "text/plain"), (status = 404, body = ErrorBody)))]
-pub(crate) async fn checkpoint(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Response> {
+pub(crate) async fn checkpoint(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+) -> Result<Response> {
     Ok(public(proofs::text(app.log(&name)?.head().note.to_string())))
 }
 
@@ -36,7 +41,10 @@ pub(crate) async fn checkpoint(State(app): State<Arc<App>>, Path(name): Path<Str
 #[utoipa::path(get, path = "/tlog/{log}/tile/{path}", tag = "tlog-tiles",
     params(("log" = String, Path, description = "Name of the log"), ("path" = String, Path, description = "Tile path of C2SP tlog-tiles")),
     responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>), (status = 404, body = ErrorBody)))]
-pub(crate) async fn tile(State(app): State<Arc<App>>, Path((name, path)): Path<(String, String)>) -> Result<Response> {
+pub(crate) async fn tile(
+    State(app): State<Arc<App>>,
+    Path((name, path)): Path<(String, String)>,
+) -> Result<Response> {
     let log = app.log(&name)?;
     let absent = || ApiError::new(Code::NotFound, "no such tile at this size of the log");
     let path: TilePath = format!("tile/{path}").parse().map_err(|_| absent())?;
@@ -53,10 +61,18 @@ pub(crate) async fn tile(State(app): State<Arc<App>>, Path((name, path)): Path<(
 #[utoipa::path(post, path = "/tlog/{log}/add", tag = "tlog-tiles", params(("log" = String, Path, description = "Name of the log")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses((status = 200, body = String, content_type = "text/plain"), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody), (status = 413, body = ErrorBody)))]
-pub(crate) async fn add(State(app): State<Arc<App>>, Path(name): Path<String>, headers: HeaderMap, body: Body) -> Result<Response> {
+pub(crate) async fn add(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response> {
     let log = app.log(&name)?;
     if log.manifest().kind != Kind::Raw {
-        return Err(ApiError::new(Code::WrongKind, format!("log {name:?} takes events; raw entries need a log created with --raw-add")));
+        return Err(ApiError::new(
+            Code::WrongKind,
+            format!("log {name:?} takes events; raw entries need a log created with --raw-add"),
+        ));
     }
     let entry = receive_entry(&app, &headers, body, MAX_ENTRY_LEN).await?;
     let mut batch = Batch::new();

@@ -23,9 +23,22 @@ async fn malformed_events_are_refused_with_position_and_member() {
         (b"42".to_vec(), "invalid_event", Some("event")),
         (b"{}".to_vec(), "invalid_event", Some("event")),
         (event("x").replace("\"ada\"", "7").into_bytes(), "invalid_event", Some("actor.id")),
-        (event("x").replace("2026-03-01T12:00:00Z", "yesterday").into_bytes(), "invalid_event", Some("time")),
+        (
+            event("x").replace("2026-03-01T12:00:00Z", "yesterday").into_bytes(),
+            "invalid_event",
+            Some("time"),
+        ),
         (event(&"i".repeat(129)).into_bytes(), "invalid_event", Some("id")),
-        (event("x").replace("\"a.b\"", &format!("\"a.b\",\"deep\":{}{}", "[".repeat(50_000), "]".repeat(50_000))).into_bytes(), "invalid_json", None),
+        (
+            event("x")
+                .replace(
+                    "\"a.b\"",
+                    &format!("\"a.b\",\"deep\":{}{}", "[".repeat(50_000), "]".repeat(50_000)),
+                )
+                .into_bytes(),
+            "invalid_json",
+            None,
+        ),
         (event("x").replace("\"a.b\"", "\"a.b\",\"n\":1e999").into_bytes(), "invalid_json", None),
     ];
     for (body, code, member) in cases {
@@ -35,9 +48,14 @@ async fn malformed_events_are_refused_with_position_and_member() {
         let body = TestServer::check_error(&answer, 400, code);
         assert_eq!(body["member"].as_str(), member, "{shown}: {body}");
     }
-    let answer = server.post("", format!("[{},{}]", event("good"), event("bad").replace("success", "fine"))).await;
+    let answer = server
+        .post("", format!("[{},{}]", event("good"), event("bad").replace("success", "fine")))
+        .await;
     let body = TestServer::check_error(&answer, 400, "invalid_event");
-    assert_eq!((body["position"].as_u64(), body["member"].as_str()), (Some(1), Some("outcome.result")));
+    assert_eq!(
+        (body["position"].as_u64(), body["member"].as_str()),
+        (Some(1), Some("outcome.result"))
+    );
     assert_eq!(server.info().await.size, 0);
     server.stop().await;
 }
@@ -64,16 +82,60 @@ async fn unknown_paths_parameters_and_types_are_named() {
         (server.get("/v1/logs/prod/attachments/zz").await, 404, "record_not_found"),
         (server.get("/tlog/prod/tile/0/001").await, 404, "not_found"),
         (server.get("/tlog/prod/tile/9/x/y").await, 404, "not_found"),
-        (server.call(server.request(Method::DELETE, "/v1/logs/prod")).await, 405, "method_not_allowed"),
+        (
+            server.call(server.request(Method::DELETE, "/v1/logs/prod")).await,
+            405,
+            "method_not_allowed",
+        ),
         (server.call(post("/v1/logs").body("{")).await, 400, "invalid_json"),
-        (server.call(post("/v1/logs").body(r#"{"name":"prod","size":1}"#)).await, 400, "invalid_request"),
+        (
+            server.call(post("/v1/logs").body(r#"{"name":"prod","size":1}"#)).await,
+            400,
+            "invalid_request",
+        ),
         (server.call(post("/v1/logs").body(r#"{"name":"Prod!"}"#)).await, 400, "invalid_log_name"),
-        (server.call(post("/v1/logs").body(r#"{"name":"_control"}"#)).await, 400, "invalid_log_name"),
+        (
+            server.call(post("/v1/logs").body(r#"{"name":"_control"}"#)).await,
+            400,
+            "invalid_log_name",
+        ),
         (server.call(post("/v1/logs").body(r#"{"name":"prod"}"#)).await, 409, "log_exists"),
-        (server.call(post("/v1/logs/prod/events").header("content-type", "text/csv").body("a,b")).await, 415, "unsupported_media_type"),
-        (server.call(post("/v1/logs/prod/events").header("content-encoding", "br").body("x")).await, 415, "unsupported_media_type"),
-        (server.call(post("/v1/logs/prod/events").header("content-encoding", "gzip").body("not gzip")).await, 400, "invalid_request"),
-        (server.call(post("/v1/logs/prod/events").header("content-encoding", "zstd").body("not zstd")).await, 400, "invalid_request"),
+        (
+            server
+                .call(post("/v1/logs/prod/events").header("content-type", "text/csv").body("a,b"))
+                .await,
+            415,
+            "unsupported_media_type",
+        ),
+        (
+            server
+                .call(post("/v1/logs/prod/events").header("content-encoding", "br").body("x"))
+                .await,
+            415,
+            "unsupported_media_type",
+        ),
+        (
+            server
+                .call(
+                    post("/v1/logs/prod/events")
+                        .header("content-encoding", "gzip")
+                        .body("not gzip"),
+                )
+                .await,
+            400,
+            "invalid_request",
+        ),
+        (
+            server
+                .call(
+                    post("/v1/logs/prod/events")
+                        .header("content-encoding", "zstd")
+                        .body("not zstd"),
+                )
+                .await,
+            400,
+            "invalid_request",
+        ),
     ];
     for (answer, status, code) in checks {
         TestServer::check_error(&answer, status, code);
@@ -87,7 +149,8 @@ async fn bodies_are_bounded() {
     let server = TestServer::with_log(folder.path()).await;
     // Two GiB announced: refused before a byte of it is read.
     let mut stream = TcpStream::connect(server.address).await.unwrap();
-    let head = "POST /v1/logs/prod/events HTTP/1.1\r\nhost: x\r\ncontent-length: 2147483648\r\n\r\n";
+    let head =
+        "POST /v1/logs/prod/events HTTP/1.1\r\nhost: x\r\ncontent-length: 2147483648\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = vec![0; 4096];
     let read = stream.read(&mut answer).await.unwrap();
@@ -99,7 +162,10 @@ async fn bodies_are_bounded() {
     (0..65).for_each(|_| gzip.write_all(&zeros).unwrap());
     let bomb = gzip.finish().unwrap();
     assert!(bomb.len() < 100_000);
-    let request = server.request(Method::POST, "/v1/logs/prod/events").header("content-encoding", "gzip").body(bomb);
+    let request = server
+        .request(Method::POST, "/v1/logs/prod/events")
+        .header("content-encoding", "gzip")
+        .body(bomb);
     TestServer::check_error(&server.call(request).await, 413, "too_large");
     // Ten million events: refused at the hundred-thousandth, not read to the end.
     let array = format!("[{}0]", "0,".repeat(9_999_999));
@@ -119,21 +185,28 @@ async fn slow_clients_are_let_go() {
     let mut config = config(folder.path());
     config.limits = Limits { idle: Duration::from_millis(300), ..config.limits };
     let server = TestServer::start(&config).await.unwrap();
-    let (status, _) = server.call(server.request(Method::POST, "/v1/logs").body(r#"{"name":"prod"}"#)).await;
+    let (status, _) =
+        server.call(server.request(Method::POST, "/v1/logs").body(r#"{"name":"prod"}"#)).await;
     assert!(status.is_success());
     // A head that never ends: the connection is closed.
     let mut slow_head = TcpStream::connect(server.address).await.unwrap();
     slow_head.write_all(b"GET /v1/logs HTTP/1.1\r\nx: ").await.unwrap();
     // A body that stops: 408.
     let mut slow_body = TcpStream::connect(server.address).await.unwrap();
-    slow_body.write_all(b"POST /v1/logs/prod/events HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{").await.unwrap();
+    slow_body
+        .write_all(b"POST /v1/logs/prod/events HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
+        .await
+        .unwrap();
     let mut answer = Vec::new();
-    let read = tokio::time::timeout(Duration::from_secs(20), slow_body.read_to_end(&mut answer)).await.unwrap();
+    let read = tokio::time::timeout(Duration::from_secs(20), slow_body.read_to_end(&mut answer))
+        .await
+        .unwrap();
     assert!(read.is_ok());
     let answer = String::from_utf8_lossy(&answer);
     assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("\"timeout\""), "{answer}");
     let mut rest = Vec::new();
-    let closed = tokio::time::timeout(Duration::from_secs(20), slow_head.read_to_end(&mut rest)).await;
+    let closed =
+        tokio::time::timeout(Duration::from_secs(20), slow_head.read_to_end(&mut rest)).await;
     assert!(closed.is_ok(), "the connection is still open");
     // Others were served meanwhile.
     assert_eq!(server.info().await.size, 0);

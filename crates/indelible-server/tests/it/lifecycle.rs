@@ -23,7 +23,9 @@ async fn stopping_loses_nothing_that_was_acknowledged() {
         tasks.push(tokio::spawn(async move {
             let mut acknowledged = Vec::new();
             for n in 0.. {
-                let request = server.request(Method::POST, "/v1/logs/prod/events").body(event(&format!("t{task}-{n}")));
+                let request = server
+                    .request(Method::POST, "/v1/logs/prod/events")
+                    .body(event(&format!("t{task}-{n}")));
                 let Ok(answer) = request.send().await else { break };
                 if !answer.status().is_success() {
                     break;
@@ -65,7 +67,8 @@ fn copy_folder(from: &Path, to: &Path) {
 
 #[tokio::test]
 async fn a_guard_notices_an_older_copy_of_the_data() {
-    let (folder, backup, guard) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (folder, backup, guard) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let guarded = |data: &Path| {
         let mut config = config(data);
         config.guard = Some(guard.path().to_owned());
@@ -81,7 +84,10 @@ async fn a_guard_notices_an_older_copy_of_the_data() {
     let refused = TestServer::start(&guarded(backup.path())).await.err().unwrap();
     let StartError::Log(name, source) = refused else { panic!("{refused}") };
     assert_eq!(name, "prod");
-    assert!(source.to_string().contains("has 1 records, but a signed checkpoint of 2 records is known"), "{source}");
+    assert!(
+        source.to_string().contains("has 1 records, but a signed checkpoint of 2 records is known"),
+        "{source}"
+    );
     // The newest copy starts.
     TestServer::start(&guarded(folder.path())).await.unwrap().stop().await;
 }
@@ -94,7 +100,12 @@ async fn health_readiness_and_metrics() {
     assert_eq!(server.text("/healthz").await, "ok\n");
     assert_eq!(server.text("/readyz").await, "ready\n");
     let metrics = server.text("/metrics").await;
-    for line in ["indelible_log_size{log=\"prod\"} 2", "indelible_appended_events_total 2", "indelible_log_accepting{log=\"prod\"} 1", "indelible_append_seconds_count 1"] {
+    for line in [
+        "indelible_log_size{log=\"prod\"} 2",
+        "indelible_appended_events_total 2",
+        "indelible_log_accepting{log=\"prod\"} 1",
+        "indelible_append_seconds_count 1",
+    ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
     }
     assert!(metrics.contains("route=\"/v1/logs/{log}/events\",status=\"200\""), "{metrics}");
@@ -110,7 +121,10 @@ fn the_openapi_document_is_current() {
         std::fs::write(&path, &generated).unwrap();
     }
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == generated, "docs/openapi.json is not current: run the tests with UPDATE_GOLDEN=1 and commit it");
+    assert!(
+        committed == generated,
+        "docs/openapi.json is not current: run the tests with UPDATE_GOLDEN=1 and commit it"
+    );
 }
 
 /// The committed table of error codes is the generated one.

@@ -39,13 +39,19 @@ impl TestServer {
         let address = server.address().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(server.run(async move { drop(stopped.await) }));
-        Ok(Self { address, http: reqwest::Client::new(), stop: std::sync::Mutex::new(Some(stop)), task })
+        Ok(Self {
+            address,
+            http: reqwest::Client::new(),
+            stop: std::sync::Mutex::new(Some(stop)),
+            task,
+        })
     }
 
     /// A server with a log `prod`.
     pub(crate) async fn with_log(data: &Path) -> Self {
         let server = Self::start(&config(data)).await.unwrap();
-        let (status, body) = server.call(server.request(Method::POST, "/v1/logs").body(r#"{"name":"prod"}"#)).await;
+        let (status, body) =
+            server.call(server.request(Method::POST, "/v1/logs").body(r#"{"name":"prod"}"#)).await;
         assert_eq!(status, StatusCode::CREATED, "{body}");
         server
     }
@@ -85,8 +91,13 @@ impl TestServer {
         serde_json::from_value(self.get("/v1/logs/prod").await.1).unwrap()
     }
 
-    pub(crate) async fn post(&self, query: &str, body: impl Into<reqwest::Body>) -> (StatusCode, Value) {
-        self.call(self.request(Method::POST, &format!("/v1/logs/prod/events{query}")).body(body)).await
+    pub(crate) async fn post(
+        &self,
+        query: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> (StatusCode, Value) {
+        self.call(self.request(Method::POST, &format!("/v1/logs/prod/events{query}")).body(body))
+            .await
     }
 
     /// Appends and expects receipts.
@@ -108,7 +119,9 @@ impl TestServer {
 }
 
 pub(crate) fn event(id: &str) -> String {
-    format!(r#"{{"id":"{id}","time":"2026-03-01T12:00:00Z","action":"a.b","actor":{{"type":"user","id":"ada"}},"outcome":{{"result":"success"}}}}"#)
+    format!(
+        r#"{{"id":"{id}","time":"2026-03-01T12:00:00Z","action":"a.b","actor":{{"type":"user","id":"ada"}},"outcome":{{"result":"success"}}}}"#
+    )
 }
 
 pub(crate) fn receipt(item: &ReceiptItem) -> &indelible_api::Receipt {

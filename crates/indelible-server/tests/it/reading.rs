@@ -19,7 +19,9 @@ async fn page(server: &TestServer, query: &str) -> Page<EventView> {
 async fn lists_page_in_both_directions() {
     let folder = tempfile::tempdir().unwrap();
     let server = filled(folder.path(), 600).await;
-    for (order, expected) in [("asc", (0..600).collect::<Vec<u64>>()), ("desc", (0..600).rev().collect())] {
+    for (order, expected) in
+        [("asc", (0..600).collect::<Vec<u64>>()), ("desc", (0..600).rev().collect())]
+    {
         let mut seen = Vec::new();
         let mut after = String::new();
         loop {
@@ -58,23 +60,40 @@ async fn receipts_checkpoints_and_consistency_hold_offline() {
     let server = filled(folder.path(), 300).await;
     let key: VerifyingKey = server.info().await.vkey.parse().unwrap();
     let record = server.text("/v1/logs/prod/records/17").await;
-    for path in ["/v1/logs/prod/receipts/17", "/v1/logs/prod/receipts/e17", "/v1/logs/prod/receipts/17?size=100"] {
+    for path in [
+        "/v1/logs/prod/receipts/17",
+        "/v1/logs/prod/receipts/e17",
+        "/v1/logs/prod/receipts/17?size=100",
+    ] {
         let proof = OfflineProof::parse(server.text(path).await.as_bytes()).unwrap();
         let checkpoint = proof.verify(record.as_bytes(), &key).unwrap();
-        assert_eq!((proof.index, checkpoint.size), (17, if path.contains("size") { 100 } else { 300 }));
+        assert_eq!(
+            (proof.index, checkpoint.size),
+            (17, if path.contains("size") { 100 } else { 300 })
+        );
     }
-    let request = server.request(Method::GET, "/v1/logs/prod/receipts/17").header("accept", "application/json");
+    let request = server
+        .request(Method::GET, "/v1/logs/prod/receipts/17")
+        .header("accept", "application/json");
     let json: ReceiptView = serde_json::from_value(server.call(request).await.1).unwrap();
     let hashes = json.inclusion_proof.iter().map(|hash| hash.parse().unwrap()).collect();
-    let proof = OfflineProof { extra: None, index: json.index, hashes, checkpoint: json.checkpoint };
+    let proof =
+        OfflineProof { extra: None, index: json.index, hashes, checkpoint: json.checkpoint };
     assert!(proof.verify(record.as_bytes(), &key).is_ok());
 
-    let older = Checkpoint::verify(server.text("/v1/logs/prod/checkpoint?size=123").await.as_bytes(), &key).unwrap();
-    let newer = Checkpoint::verify(server.text("/v1/logs/prod/checkpoint").await.as_bytes(), &key).unwrap();
-    let answer: Consistency = serde_json::from_value(server.get("/v1/logs/prod/consistency?from=123").await.1).unwrap();
+    let older =
+        Checkpoint::verify(server.text("/v1/logs/prod/checkpoint?size=123").await.as_bytes(), &key)
+            .unwrap();
+    let newer =
+        Checkpoint::verify(server.text("/v1/logs/prod/checkpoint").await.as_bytes(), &key).unwrap();
+    let answer: Consistency =
+        serde_json::from_value(server.get("/v1/logs/prod/consistency?from=123").await.1).unwrap();
     let proof: Vec<Hash> = answer.proof.iter().map(|hash| hash.parse().unwrap()).collect();
     verify_consistency(123, 300, &proof, older.root.as_ref(), newer.root.as_ref()).unwrap();
-    assert_eq!(server.text("/tlog/prod/checkpoint").await, server.text("/v1/logs/prod/checkpoint").await);
+    assert_eq!(
+        server.text("/tlog/prod/checkpoint").await,
+        server.text("/v1/logs/prod/checkpoint").await
+    );
     server.stop().await;
 }
 
@@ -87,11 +106,27 @@ async fn tiles_have_the_headers_that_caches_need() {
     assert_eq!(tile.headers()["cache-control"], "public, max-age=604800, immutable");
     assert_eq!(tile.headers()["access-control-allow-origin"], "*");
     assert_eq!(tile.bytes().await.unwrap().len(), 8192);
-    for (path, len) in [("tile/0/001.p/44", 44 * 32), ("tile/0/001.p/1", 32), ("tile/1/000.p/1", 32)] {
-        assert_eq!(get(&format!("/tlog/prod/{path}")).await.unwrap().bytes().await.unwrap().len(), len);
+    for (path, len) in
+        [("tile/0/001.p/44", 44 * 32), ("tile/0/001.p/1", 32), ("tile/1/000.p/1", 32)]
+    {
+        assert_eq!(
+            get(&format!("/tlog/prod/{path}")).await.unwrap().bytes().await.unwrap().len(),
+            len
+        );
     }
-    for absent in ["tile/0/001", "tile/0/001.p/45", "tile/0/002.p/1", "tile/1/000", "tile/0/1", "tile/entries/002.p/1"] {
-        assert_eq!(get(&format!("/tlog/prod/{absent}")).await.unwrap().status(), StatusCode::NOT_FOUND, "{absent}");
+    for absent in [
+        "tile/0/001",
+        "tile/0/001.p/45",
+        "tile/0/002.p/1",
+        "tile/1/000",
+        "tile/0/1",
+        "tile/entries/002.p/1",
+    ] {
+        assert_eq!(
+            get(&format!("/tlog/prod/{absent}")).await.unwrap().status(),
+            StatusCode::NOT_FOUND,
+            "{absent}"
+        );
     }
     let checkpoint = get("/tlog/prod/checkpoint").await.unwrap();
     assert_eq!(checkpoint.headers()["cache-control"], "no-cache");

@@ -19,7 +19,9 @@ fn key_texts_round_trip_and_bind_the_name() {
     assert_eq!(vkey.parse::<VerifyingKey>().as_ref(), Ok(key.verifying_key()));
     assert_eq!(vkey.replace("/log", "/lot").parse::<VerifyingKey>(), Err(KeyError::Id));
     assert_eq!(format!("{key:?}"), format!("SigningKey({vkey})"));
-    for bad in ["", "a", "a+b", "a+00000000+", "a b+00000000+AAAA", "+00000000+AAAA", "a+0000000G+AAAA"] {
+    for bad in
+        ["", "a", "a+b", "a+00000000+", "a b+00000000+AAAA", "+00000000+AAAA", "a+0000000G+AAAA"]
+    {
         assert!(bad.parse::<VerifyingKey>().is_err(), "{bad}");
     }
     assert!(matches!(SigningKey::from_seed("a+b", &[0; 32]), Err(KeyError::Name)));

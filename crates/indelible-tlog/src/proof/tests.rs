@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// The published vectors, beside the repository; the project passes without them.
 fn vectors(kind: &str) -> Vec<(PathBuf, Value)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors/merkle").join(kind);
+    let root =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors/merkle").join(kind);
     let mut found = Vec::new();
     let mut folders = vec![root];
     while let Some(folder) = folders.pop() {
@@ -39,7 +40,9 @@ fn proof(case: &Value) -> Vec<Vec<u8>> {
 fn check(kind: &str, count: usize, verify: impl Fn(&Value) -> Result<(), ProofError>) {
     let cases = vectors(kind);
     if cases.is_empty() {
-        eprintln!("../shared/vectors/merkle/{kind} is absent: only the vectors in this repository were run");
+        eprintln!(
+            "../shared/vectors/merkle/{kind} is absent: only the vectors in this repository were run"
+        );
         return;
     }
     assert_eq!(cases.len(), count, "{kind}");

@@ -1,5 +1,8 @@
 use super::*;
-use crate::{leaf_hash, verify_consistency, verify_inclusion, verify_subtree_consistency, verify_subtree_inclusion};
+use crate::{
+    leaf_hash, verify_consistency, verify_inclusion, verify_subtree_consistency,
+    verify_subtree_inclusion,
+};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 use std::{convert::Infallible, fmt::Write as _};
@@ -208,7 +211,10 @@ proptest! {
 struct StoredHashes(Vec<tlog_tiles::tlog::Hash>);
 
 impl tlog_tiles::tlog::HashReader for StoredHashes {
-    fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<tlog_tiles::tlog::Hash>, tlog_tiles::tlog::Error> {
+    fn read_hashes(
+        &self,
+        indexes: &[u64],
+    ) -> Result<Vec<tlog_tiles::tlog::Hash>, tlog_tiles::tlog::Error> {
         Ok(indexes.iter().map(|i| self.0[usize::try_from(*i).unwrap()]).collect())
     }
 }

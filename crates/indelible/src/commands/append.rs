@@ -61,7 +61,10 @@ impl Append {
     pub(crate) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let log = open_log(&global.url, &self.log, self.key.as_deref()).await?;
         let receipts = match &self.receipts {
-            Some(path) => Some(File::create(path).with_context(|| format!("could not create {}", path.display()))?),
+            Some(path) => Some(
+                File::create(path)
+                    .with_context(|| format!("could not create {}", path.display()))?,
+            ),
             None => None,
         };
         let mut sender = Sender {
@@ -77,12 +80,22 @@ impl Append {
             bytes: 0,
         };
         let files = if self.files.is_empty() { vec![PathBuf::from("-")] } else { self.files };
-        let total = files.iter().filter_map(|path| std::fs::metadata(path).ok()).map(|found| found.len()).sum();
+        let total = files
+            .iter()
+            .filter_map(|path| std::fs::metadata(path).ok())
+            .map(|found| found.len())
+            .sum();
         let bar = output::progress(total, "bytes");
         for path in &files {
-            bar.set_message(path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()));
+            bar.set_message(
+                path.file_name()
+                    .map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+            );
             let before = bar.position();
-            sender.file(path, &bar).await.with_context(|| format!("while appending {}", path.display()))?;
+            sender
+                .file(path, &bar)
+                .await
+                .with_context(|| format!("while appending {}", path.display()))?;
             bar.set_position(before + std::fs::metadata(path).map_or(0, |found| found.len()));
         }
         sender.flush().await?;
@@ -96,11 +109,16 @@ impl Sender {
     /// Reads one file: line by line if its first line is a whole document, else as
     /// one document.
     async fn file(&mut self, path: &PathBuf, bar: &indicatif::ProgressBar) -> anyhow::Result<()> {
-        let input: Box<dyn Read> = if path.as_os_str() == "-" { Box::new(std::io::stdin()) } else { Box::new(File::open(path)?) };
+        let input: Box<dyn Read> = if path.as_os_str() == "-" {
+            Box::new(std::io::stdin())
+        } else {
+            Box::new(File::open(path)?)
+        };
         let mut input = BufReader::with_capacity(1 << 20, input);
         let mut text = String::new();
         while text.trim().is_empty() && input.read_line(&mut text)? > 0 {}
-        let first_is_whole = serde_json::from_str::<&serde_json::value::RawValue>(text.trim()).is_ok();
+        let first_is_whole =
+            serde_json::from_str::<&serde_json::value::RawValue>(text.trim()).is_ok();
         if !first_is_whole {
             input.read_to_string(&mut text)?;
             return self.document(&text).await;
@@ -121,7 +139,8 @@ impl Sender {
         let (format, events) = recognise(text)?;
         let format = self.format.clone().unwrap_or_else(|| format.name().to_owned());
         for event in events {
-            let full = self.batch.len() >= BATCH_EVENTS || self.batch_bytes + event.len() > BATCH_BYTES;
+            let full =
+                self.batch.len() >= BATCH_EVENTS || self.batch_bytes + event.len() > BATCH_BYTES;
             if full || self.batch_format != format {
                 self.flush().await?;
                 self.batch_format.clone_from(&format);
@@ -157,7 +176,10 @@ impl Sender {
                 Err(error) => {
                     self.refused += 1;
                     let start: String = event.chars().take(80).collect();
-                    note(format_args!("{BAD}refused{BAD:#} ({}) {}\n  {start}", error.code, error.message));
+                    note(format_args!(
+                        "{BAD}refused{BAD:#} ({}) {}\n  {start}",
+                        error.code, error.message
+                    ));
                 }
             }
         }
@@ -174,11 +196,26 @@ impl Sender {
                 "size": checkpoint.size, "root": checkpoint.root.to_string(),
             }))?;
         } else {
-            let duplicates = if self.duplicates > 0 { format!(", {} were there already", count(self.duplicates)) } else { String::new() };
-            line(format_args!("{GOOD}appended{GOOD:#} {} events ({}){duplicates}; every receipt checked", count(self.created), output::bytes(self.bytes)));
-            line(format_args!("  log now has {} records, root {}", count(checkpoint.size), checkpoint.root));
+            let duplicates = if self.duplicates > 0 {
+                format!(", {} were there already", count(self.duplicates))
+            } else {
+                String::new()
+            };
+            line(format_args!(
+                "{GOOD}appended{GOOD:#} {} events ({}){duplicates}; every receipt checked",
+                count(self.created),
+                output::bytes(self.bytes)
+            ));
+            line(format_args!(
+                "  log now has {} records, root {}",
+                count(checkpoint.size),
+                checkpoint.root
+            ));
             if self.refused > 0 {
-                line(format_args!("  {BAD}{} events were refused{BAD:#}, see above", count(self.refused)));
+                line(format_args!(
+                    "  {BAD}{} events were refused{BAD:#}, see above",
+                    count(self.refused)
+                ));
             }
         }
         Ok(if self.refused > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })

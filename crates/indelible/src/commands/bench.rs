@@ -83,7 +83,10 @@ fn figure(name: &str, value: f64, unit: &'static str, note: Option<String>) -> F
 
 impl Bench {
     pub(crate) fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let dir = self.dir.clone().unwrap_or_else(|| PathBuf::from(format!("indelible-bench-{}", std::process::id())));
+        let dir = self
+            .dir
+            .clone()
+            .unwrap_or_else(|| PathBuf::from(format!("indelible-bench-{}", std::process::id())));
         std::fs::create_dir_all(&dir)?;
         let wants = |what| self.what.is_empty() || self.what.contains(&what);
         let mut figures = Vec::new();
@@ -105,8 +108,11 @@ impl Bench {
             output::json(&figures)?;
         } else {
             for Figure { name, value, unit, note } in &figures {
-                let value = if *value >= 1000.0 { count(*value as u64) } else { format!("{value:.3}") };
-                let note = note.as_deref().map_or_else(String::new, |note| format!("  {FAINT}{note}{FAINT:#}"));
+                let value =
+                    if *value >= 1000.0 { count(*value as u64) } else { format!("{value:.3}") };
+                let note = note
+                    .as_deref()
+                    .map_or_else(String::new, |note| format!("  {FAINT}{note}{FAINT:#}"));
                 line(format_args!("{name:52} {STRONG}{value:>12}{STRONG:#} {unit}{note}"));
             }
         }
@@ -121,13 +127,30 @@ impl Bench {
             for (connections, rate) in [(1, None), (50, None), (8, Some(1000.0))] {
                 let mut latencies = running.single_appends(connections, duration, rate).await?;
                 latencies.sort_unstable();
-                let at = |share: f64| latencies.get(((latencies.len() as f64 * share) as usize).min(latencies.len().saturating_sub(1))).map_or(0.0, |t| t.as_secs_f64() * 1000.0);
+                let at = |share: f64| {
+                    latencies
+                        .get(
+                            ((latencies.len() as f64 * share) as usize)
+                                .min(latencies.len().saturating_sub(1)),
+                        )
+                        .map_or(0.0, |t| t.as_secs_f64() * 1000.0)
+                };
                 let name = match rate {
                     None => format!("single appends with proof, {connections} connection(s)"),
                     Some(rate) => format!("single appends with proof, {rate:.0}/s offered"),
                 };
-                let note = format!("p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms", at(0.5), at(0.99), at(0.999));
-                figures.push(figure(&name, latencies.len() as f64 / duration.as_secs_f64(), "events/s", Some(note)));
+                let note = format!(
+                    "p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms",
+                    at(0.5),
+                    at(0.99),
+                    at(0.999)
+                );
+                figures.push(figure(
+                    &name,
+                    latencies.len() as f64 / duration.as_secs_f64(),
+                    "events/s",
+                    Some(note),
+                ));
             }
             running.stop().await
         })
@@ -140,10 +163,22 @@ impl Bench {
             let bodies = batch_bodies(self.batch);
             let sent_bytes = bodies.first().map_or(0, |body| body.body.len()) / self.batch.max(1);
             let started = Instant::now();
-            running.batch_appends(&Arc::new(bodies), self.events, self.batch, self.connections).await?;
+            running
+                .batch_appends(&Arc::new(bodies), self.events, self.batch, self.connections)
+                .await?;
             let rate = self.events as f64 / started.elapsed().as_secs_f64();
-            let note = format!("{} events of {sent_bytes} bytes, {} a request, {} connections", count(self.events), self.batch, self.connections);
-            figures.push(figure("batched NDJSON over HTTP, receipts checked", rate, "events/s", Some(note)));
+            let note = format!(
+                "{} events of {sent_bytes} bytes, {} a request, {} connections",
+                count(self.events),
+                self.batch,
+                self.connections
+            );
+            figures.push(figure(
+                "batched NDJSON over HTTP, receipts checked",
+                rate,
+                "events/s",
+                Some(note),
+            ));
             let key = running.key.clone();
             running.stop().await?;
             anyhow::Ok((key, sent_bytes))
@@ -154,11 +189,21 @@ impl Bench {
 }
 
 /// Reopens, proves, and verifies the log that the batches made.
-fn after_batches(dir: &Path, key: &VerifyingKey, sent_bytes: usize, figures: &mut Figures) -> anyhow::Result<()> {
+fn after_batches(
+    dir: &Path,
+    key: &VerifyingKey,
+    sent_bytes: usize,
+    figures: &mut Figures,
+) -> anyhow::Result<()> {
     let data = DataDir::open(dir)?;
     let started = Instant::now();
     let log = Log::open(data.store("bench")?, &Options::default())?;
-    figures.push(figure("reopening", started.elapsed().as_secs_f64() * 1000.0, "ms", Some(format!("{} records", count(log.head().size)))));
+    figures.push(figure(
+        "reopening",
+        started.elapsed().as_secs_f64() * 1000.0,
+        "ms",
+        Some(format!("{} records", count(log.head().size))),
+    ));
     wait_until_sealed(&log);
     let size = log.head().size;
     let mut worst = Duration::ZERO;
@@ -174,7 +219,12 @@ fn after_batches(dir: &Path, key: &VerifyingKey, sent_bytes: usize, figures: &mu
         std::hint::black_box(proof);
     }
     let note = format!("{PROOFS} random indexes, worst {:.3} ms", worst.as_secs_f64() * 1000.0);
-    figures.push(figure("inclusion proof of any record, mean", total.as_secs_f64() * 1000.0 / PROOFS as f64, "ms", Some(note)));
+    figures.push(figure(
+        "inclusion proof of any record, mean",
+        total.as_secs_f64() * 1000.0 / PROOFS as f64,
+        "ms",
+        Some(note),
+    ));
     let segments = log.stats().segments;
     drop(log);
     let folder = dir.join("logs/bench/segments");
@@ -184,13 +234,23 @@ fn after_batches(dir: &Path, key: &VerifyingKey, sent_bytes: usize, figures: &mu
     }
     let sealed = segments * indelible_log::RECORDS_PER_SEGMENT;
     if sealed > 0 {
-        figures.push(figure("sealed size per event", stored as f64 / sealed as f64, "bytes", Some(format!("of {sent_bytes} bytes sent"))));
+        figures.push(figure(
+            "sealed size per event",
+            stored as f64 / sealed as f64,
+            "bytes",
+            Some(format!("of {sent_bytes} bytes sent")),
+        ));
     }
     let started = Instant::now();
     let verdict = verify_store(data.store("bench")?.as_ref(), key, None, &|_, _| {});
     anyhow::ensure!(verdict.findings.is_empty(), "the log does not verify: {:?}", verdict.findings);
     let rate = verdict.coverage.records as f64 / started.elapsed().as_secs_f64();
-    figures.push(figure("verify the directory, every byte", rate, "records/s", Some(format!("{} of records", output::bytes(verdict.coverage.record_bytes)))));
+    figures.push(figure(
+        "verify the directory, every byte",
+        rate,
+        "records/s",
+        Some(format!("{} of records", output::bytes(verdict.coverage.record_bytes))),
+    ));
     figures.push(figure("resident memory, peak", peak_memory_mb(), "MB", None));
     Ok(())
 }
@@ -205,7 +265,8 @@ fn wait_until_sealed(log: &Log) {
 fn peak_memory_mb() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok()).map_or(0.0, |kib| kib / 1024.0)
+    line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok())
+        .map_or(0.0, |kib| kib / 1024.0)
 }
 
 /// 1,000 records of 32 bytes a commit, from two threads.
@@ -244,7 +305,12 @@ fn embedded(dir: &Path, figures: &mut Figures) -> anyhow::Result<()> {
     let seconds = started.elapsed().as_secs_f64();
     let size = log.head().size;
     anyhow::ensure!(size == COMMITS * RECORDS as u64, "only {size} records were appended");
-    figures.push(figure("in process, 1,000 x 32 bytes a commit", size as f64 / seconds, "records/s", Some(format!("{COMMITS} commits, each synced"))));
+    figures.push(figure(
+        "in process, 1,000 x 32 bytes a commit",
+        size as f64 / seconds,
+        "records/s",
+        Some(format!("{COMMITS} commits, each synced")),
+    ));
     log.close();
     Ok(())
 }
@@ -269,7 +335,9 @@ fn batch_bodies(batch: usize) -> Vec<Body> {
     let mut company = Company::new(7);
     (0..24)
         .map(|n| {
-            let events: Vec<String> = (0..batch as i64).map(|k| company.event(1_772_409_600_000_000 + (n * batch as i64 + k) * 250_000)).collect();
+            let events: Vec<String> = (0..batch as i64)
+                .map(|k| company.event(1_772_409_600_000_000 + (n * batch as i64 + k) * 250_000))
+                .collect();
             Body { body: events.join("\n").into(), events }
         })
         .collect()
@@ -306,12 +374,19 @@ impl Running {
         Ok(sender)
     }
 
-    async fn batch_appends(&self, bodies: &Arc<Vec<Body>>, events: u64, batch: usize, connections: usize) -> anyhow::Result<()> {
+    async fn batch_appends(
+        &self,
+        bodies: &Arc<Vec<Body>>,
+        events: u64,
+        batch: usize,
+        connections: usize,
+    ) -> anyhow::Result<()> {
         let requests = events.div_ceil(batch as u64);
         let next = Arc::new(AtomicU64::new(0));
         let mut tasks = Vec::new();
         for _ in 0..connections {
-            let (mut sender, bodies, next, key) = (self.connect().await?, Arc::clone(bodies), Arc::clone(&next), self.key.clone());
+            let (mut sender, bodies, next, key) =
+                (self.connect().await?, Arc::clone(bodies), Arc::clone(&next), self.key.clone());
             tasks.push(tokio::spawn(async move {
                 loop {
                     let request = next.fetch_add(1, Ordering::Relaxed);
@@ -319,10 +394,19 @@ impl Running {
                         return anyhow::Ok(());
                     }
                     let body = &bodies[(request % bodies.len() as u64) as usize];
-                    let answer = post(&mut sender, "/v1/logs/bench/events", "application/x-ndjson", body.body.clone()).await?;
+                    let answer = post(
+                        &mut sender,
+                        "/v1/logs/bench/events",
+                        "application/x-ndjson",
+                        body.body.clone(),
+                    )
+                    .await?;
                     let (bodies, key) = (Arc::clone(&bodies), key.clone());
                     let at = (request % bodies.len() as u64) as usize;
-                    tokio::task::spawn_blocking(move || check_batch(&answer, &bodies[at].events, &key)).await??;
+                    tokio::task::spawn_blocking(move || {
+                        check_batch(&answer, &bodies[at].events, &key)
+                    })
+                    .await??;
                 }
             }));
         }
@@ -332,7 +416,12 @@ impl Running {
         Ok(())
     }
 
-    async fn single_appends(&self, connections: usize, duration: Duration, rate: Option<f64>) -> anyhow::Result<Vec<Duration>> {
+    async fn single_appends(
+        &self,
+        connections: usize,
+        duration: Duration,
+        rate: Option<f64>,
+    ) -> anyhow::Result<Vec<Duration>> {
         let deadline = Instant::now() + duration;
         let mut tasks = Vec::new();
         for connection in 0..connections {
@@ -348,7 +437,13 @@ impl Running {
                     }
                     let event = company.event(1_772_409_600_000_000);
                     let started = Instant::now();
-                    let answer = post(&mut sender, "/v1/logs/bench/events?proof=true", "application/json", event.clone().into()).await?;
+                    let answer = post(
+                        &mut sender,
+                        "/v1/logs/bench/events?proof=true",
+                        "application/json",
+                        event.clone().into(),
+                    )
+                    .await?;
                     latencies.push(started.elapsed());
                     check_single(&answer, &event, &key)?;
                 }
@@ -363,8 +458,16 @@ impl Running {
     }
 }
 
-async fn post(sender: &mut http1::SendRequest<Full<Bytes>>, path: &str, content_type: &str, body: Bytes) -> anyhow::Result<Bytes> {
-    let request = Request::post(path).header("host", "bench").header("content-type", content_type).body(Full::new(body))?;
+async fn post(
+    sender: &mut http1::SendRequest<Full<Bytes>>,
+    path: &str,
+    content_type: &str,
+    body: Bytes,
+) -> anyhow::Result<Bytes> {
+    let request = Request::post(path)
+        .header("host", "bench")
+        .header("content-type", content_type)
+        .body(Full::new(body))?;
     sender.ready().await?;
     let answer = sender.send_request(request).await?;
     let status = answer.status();
@@ -417,7 +520,10 @@ fn check_batch(answer: &[u8], events: &[String], key: &VerifyingKey) -> anyhow::
         record.clear();
         header.encode(receipt.id, indelible_event::Payload::Inline(event), &mut record);
         let leaf: indelible_tlog::Hash = receipt.leaf_hash.parse()?;
-        anyhow::ensure!(leaf == leaf_hash(&record) && receipt.index < checkpoint.size, "a receipt is not for what was sent");
+        anyhow::ensure!(
+            leaf == leaf_hash(&record) && receipt.index < checkpoint.size,
+            "a receipt is not for what was sent"
+        );
     }
     Ok(())
 }
@@ -428,10 +534,16 @@ fn check_single(answer: &[u8], event: &str, key: &VerifyingKey) -> anyhow::Resul
     let answer: BenchAnswer<'_> = serde_json::from_slice(answer)?;
     let checkpoint = check_note(&answer.checkpoint, key)?;
     for receipt in &answer.receipts {
-        let proof: Vec<indelible_tlog::Hash> = receipt.inclusion_proof.iter().map(|hash| hash.parse()).collect::<Result<_, _>>()?;
+        let proof: Vec<indelible_tlog::Hash> =
+            receipt.inclusion_proof.iter().map(|hash| hash.parse()).collect::<Result<_, _>>()?;
         let leaf: indelible_tlog::Hash = receipt.leaf_hash.parse()?;
-        indelible_tlog::verify_inclusion(leaf.as_ref(), receipt.index, checkpoint.size, &proof, checkpoint.root.as_ref())?;
+        indelible_tlog::verify_inclusion(
+            leaf.as_ref(),
+            receipt.index,
+            checkpoint.size,
+            &proof,
+            checkpoint.root.as_ref(),
+        )?;
     }
     Ok(())
 }
-

@@ -46,14 +46,19 @@ impl Demo {
             None => fresh_folder()?,
         };
         if folder.join("site").exists() {
-            anyhow::bail!("{} holds a data directory already; the demo starts with a fresh one", folder.display());
+            anyhow::bail!(
+                "{} holds a data directory already; the demo starts with a fresh one",
+                folder.display()
+            );
         }
         let data = folder.join("data");
         let server = self.bind(&data).await?;
         let url = format!("http://{}", server.address().context("the server has no address")?);
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let running = tokio::spawn(server.run(async move { drop(stopped.await) }));
-        line(format_args!("{STRONG}1. A log, and a week of Harbor Lane, a made-up company{STRONG:#}"));
+        line(format_args!(
+            "{STRONG}1. A log, and a week of Harbor Lane, a made-up company{STRONG:#}"
+        ));
         let client = Client::new(&url)?;
         let info = client.create_log(LOG, false).await?;
         let key: VerifyingKey = info.vkey.parse()?;
@@ -68,7 +73,10 @@ impl Demo {
         if self.exit {
             drop(stop);
         } else {
-            line(format_args!("{STRONG}The server stays up at {url}; Ctrl-C stops it.{STRONG:#} The data stays in {}", folder.display()));
+            line(format_args!(
+                "{STRONG}The server stays up at {url}; Ctrl-C stops it.{STRONG:#} The data stays in {}",
+                folder.display()
+            ));
             stop_signal().await;
             drop(stop);
         }
@@ -89,7 +97,9 @@ impl Demo {
             return Ok(Server::bind(&config(listen)).await?);
         }
         match Server::bind(&config(SocketAddr::from(([127, 0, 0, 1], 7070)))).await {
-            Err(indelible_server::StartError::Listen(..)) => Ok(Server::bind(&config(SocketAddr::from(([127, 0, 0, 1], 0)))).await?),
+            Err(indelible_server::StartError::Listen(..)) => {
+                Ok(Server::bind(&config(SocketAddr::from(([127, 0, 0, 1], 0)))).await?)
+            }
             other => Ok(other?),
         }
     }
@@ -105,7 +115,10 @@ fn fresh_folder() -> anyhow::Result<PathBuf> {
             Err(error) => return Err(error).context("could not create a folder for the demo"),
         }
     }
-    anyhow::bail!("{} is full of old demos; remove some, or name a folder with --data", base.display())
+    anyhow::bail!(
+        "{} is full of old demos; remove some, or name a folder with --data",
+        base.display()
+    )
 }
 
 async fn append_week(log: &LogClient) -> anyhow::Result<u64> {
@@ -160,14 +173,20 @@ fn verify(data: &Path, key: &VerifyingKey) -> anyhow::Result<()> {
         anyhow::bail!("the demo's own data does not verify: {}", finding.message);
     }
     let coverage = verdict.coverage;
-    line(format_args!("   {GOOD}holds{GOOD:#}  {} records hashed, {} checkpoints checked\n", count(coverage.records), count(coverage.checkpoints)));
+    line(format_args!(
+        "   {GOOD}holds{GOOD:#}  {} records hashed, {} checkpoints checked\n",
+        count(coverage.records),
+        count(coverage.checkpoints)
+    ));
     Ok(())
 }
 
 /// Changes one byte of the new account number in a copy, as an insider with access
 /// to the disk could, and verifies the copy.
 fn tamper(folder: &Path, data: &Path, key: &VerifyingKey, story_at: u64) -> anyhow::Result<()> {
-    line(format_args!("{STRONG}5. Tamper with a copy: one byte of the bank account in record {story_at}{STRONG:#}"));
+    line(format_args!(
+        "{STRONG}5. Tamper with a copy: one byte of the bank account in record {story_at}{STRONG:#}"
+    ));
     let copy = folder.join("tampered");
     copy_folder(data, &copy)?;
     let needle = b"LT601010012345678901";
@@ -183,11 +202,16 @@ fn tamper(folder: &Path, data: &Path, key: &VerifyingKey, story_at: u64) -> anyh
         }
     }
     let (path, at) = changed.context("the story is not in the journals")?;
-    line(format_args!("   flipped a bit of byte {at} of {}", path.strip_prefix(folder).unwrap_or(&path).display()));
+    line(format_args!(
+        "   flipped a bit of byte {at} of {}",
+        path.strip_prefix(folder).unwrap_or(&path).display()
+    ));
     let store = DataDir::open(&copy)?.store(LOG)?;
     let verdict = verify_store(store.as_ref(), key, None, &|_, _| {});
     let finding = verdict.findings.first().context("the change was not found")?;
-    let index = verdict.first_bad_index().map_or_else(String::new, |index| format!("  first bad index {index}"));
+    let index = verdict
+        .first_bad_index()
+        .map_or_else(String::new, |index| format!("  first bad index {index}"));
     line(format_args!("   {BAD}altered{BAD:#}{index}\n   {}\n", finding.message));
     Ok(())
 }

@@ -54,11 +54,21 @@ impl LogCommand {
                     line("no logs yet; create one with `indelible log create NAME`");
                 } else {
                     let width = logs.iter().map(|log| log.name.len()).max().unwrap_or(0).max(4);
-                    line(format_args!("{STRONG}{:width$}  {:>12}  {:7}  {:27}  ORIGIN{STRONG:#}", "NAME", "RECORDS", "KIND", "LATEST CHECKPOINT"));
+                    line(format_args!(
+                        "{STRONG}{:width$}  {:>12}  {:7}  {:27}  ORIGIN{STRONG:#}",
+                        "NAME", "RECORDS", "KIND", "LATEST CHECKPOINT"
+                    ));
                     for log in logs {
                         let time = log.checkpoint_time.as_deref().unwrap_or("-");
                         let stopped = if log.accepting { "" } else { "  STOPPED" };
-                        line(format_args!("{:width$}  {:>12}  {:7}  {:27}  {}{stopped}", log.name, count(log.size), log.kind, time, log.origin));
+                        line(format_args!(
+                            "{:width$}  {:>12}  {:7}  {:27}  {}{stopped}",
+                            log.name,
+                            count(log.size),
+                            log.kind,
+                            time,
+                            log.origin
+                        ));
                     }
                 }
             }
@@ -72,7 +82,9 @@ impl KeyCommand {
         let Self::Show { log } = self;
         let info = Client::new(&global.url)?.log_info(&log).await?;
         if global.json {
-            output::json(&serde_json::json!({ "log": info.name, "origin": info.origin, "vkey": info.vkey }))?;
+            output::json(
+                &serde_json::json!({ "log": info.name, "origin": info.origin, "vkey": info.vkey }),
+            )?;
         } else {
             line(info.vkey);
         }

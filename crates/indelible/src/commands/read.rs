@@ -84,7 +84,10 @@ impl Get {
 
 /// One record for people: what the server attests, then what the sender claims.
 fn show(view: &EventView) {
-    line(format_args!("{STRONG}record {}{STRONG:#}  {FAINT}leaf {}{FAINT:#}", view.index, view.leaf_hash));
+    line(format_args!(
+        "{STRONG}record {}{STRONG:#}  {FAINT}leaf {}{FAINT:#}",
+        view.index, view.leaf_hash
+    ));
     if let Some(envelope) = &view.envelope {
         line(format_args!("{FAINT}attested by the server{FAINT:#}"));
         line(format_args!("  id           {}", envelope.id));
@@ -110,17 +113,19 @@ impl Tail {
         for view in newest.iter().rev() {
             print_row(view, global.json)?;
         }
-        while self.follow {
+        if !self.follow {
+            return Ok(ExitCode::SUCCESS);
+        }
+        loop {
             let page = tokio::select! {
                 page = log.events(last, 500, false, 30) => page?,
-                _ = tokio::signal::ctrl_c() => break,
+                _ = tokio::signal::ctrl_c() => return Ok(ExitCode::SUCCESS),
             };
             for view in &page.items {
                 print_row(view, global.json)?;
             }
             last = page.items.last().map(|view| view.index).or(last);
         }
-        Ok(ExitCode::SUCCESS)
     }
 }
 
@@ -130,7 +135,11 @@ fn print_row(view: &EventView, as_json: bool) -> anyhow::Result<()> {
         return output::json(view);
     }
     let text = |pointer: &str| view.event.pointer(pointer).and_then(Value::as_str).unwrap_or("-");
-    let actor = view.event.pointer("/actor/name").and_then(Value::as_str).unwrap_or_else(|| text("/actor/id"));
+    let actor = view
+        .event
+        .pointer("/actor/name")
+        .and_then(Value::as_str)
+        .unwrap_or_else(|| text("/actor/id"));
     let target = match view.event.pointer("/targets/0") {
         Some(_) => format!("{} {}", text("/targets/0/type"), text("/targets/0/id")),
         None => String::new(),
@@ -142,7 +151,11 @@ fn print_row(view: &EventView, as_json: bool) -> anyhow::Result<()> {
         _ => FAINT,
     };
     let time = text("/time").get(..19).unwrap_or_else(|| text("/time"));
-    line(format_args!("{FAINT}{:>8}{FAINT:#}  {time}  {style}{result:8}{style:#}  {actor}  {STRONG}{}{STRONG:#}  {target}", view.index, text("/action")));
+    line(format_args!(
+        "{FAINT}{:>8}{FAINT:#}  {time}  {style}{result:8}{style:#}  {actor}  {STRONG}{}{STRONG:#}  {target}",
+        view.index,
+        text("/action")
+    ));
     Ok(())
 }
 
@@ -185,12 +198,17 @@ impl ShowCheckpoint {
 }
 
 /// Reads a signed checkpoint (or the one in a tlog-proof) from a file and checks it.
-pub(crate) fn read_checkpoint(path: &PathBuf, key: &indelible_tlog::VerifyingKey) -> anyhow::Result<(Checkpoint, String)> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))?;
+pub(crate) fn read_checkpoint(
+    path: &PathBuf,
+    key: &indelible_tlog::VerifyingKey,
+) -> anyhow::Result<(Checkpoint, String)> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("could not read {}", path.display()))?;
     let note = match indelible_tlog::OfflineProof::parse(text.as_bytes()) {
         Ok(proof) => proof.checkpoint,
         Err(_) => text,
     };
-    let checkpoint = Checkpoint::verify(note.as_bytes(), key).with_context(|| format!("the checkpoint in {} does not hold", path.display()))?;
+    let checkpoint = Checkpoint::verify(note.as_bytes(), key)
+        .with_context(|| format!("the checkpoint in {} does not hold", path.display()))?;
     Ok((checkpoint, note))
 }

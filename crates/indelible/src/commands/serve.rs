@@ -14,7 +14,12 @@ pub(crate) struct Serve {
     #[arg(long, env = "INDELIBLE_DATA", default_value = "indelible-data", value_name = "DIR")]
     data: PathBuf,
     /// Address to listen on; only loopback until there is access control
-    #[arg(long, env = "INDELIBLE_LISTEN", default_value = "127.0.0.1:7070", value_name = "ADDRESS")]
+    #[arg(
+        long,
+        env = "INDELIBLE_LISTEN",
+        default_value = "127.0.0.1:7070",
+        value_name = "ADDRESS"
+    )]
     listen: SocketAddr,
     /// Name of the site, the first part of every log's origin; fixed at the first start [default: indelible-<random>]
     #[arg(long, env = "INDELIBLE_SITE", value_name = "NAME")]
@@ -59,9 +64,13 @@ fn announce(server: &Server, config: &Config) {
         say(format_args!("  log    {name}: {} records", crate::output::count(log.head().size)));
     }
     if config.guard.is_none() {
-        say(format_args!("  {FAINT}no --guard: an older copy of the data would not be noticed at start{FAINT:#}"));
+        say(format_args!(
+            "  {FAINT}no --guard: an older copy of the data would not be noticed at start{FAINT:#}"
+        ));
     }
-    say(format_args!("  {FAINT}there is no access control yet: only this machine can connect{FAINT:#}"));
+    say(format_args!(
+        "  {FAINT}there is no access control yet: only this machine can connect{FAINT:#}"
+    ));
 }
 
 /// Resolves on Ctrl-C or SIGTERM.

@@ -56,17 +56,23 @@ impl Verify {
         match std::fs::metadata(path) {
             Ok(found) if found.is_dir() => self.directory(path, &key, global),
             Ok(_) => self.proof(path, &key, global),
-            Err(error) => {
-                report_simple(global, FindingKind::Unreadable, &format!("{}: {error}", path.display()))
-            }
+            Err(error) => report_simple(
+                global,
+                FindingKind::Unreadable,
+                &format!("{}: {error}", path.display()),
+            ),
         }
     }
 
     fn proof(&self, path: &Path, key: &VerifyingKey, global: &Global) -> anyhow::Result<ExitCode> {
         let Some(record_path) = &self.record else {
-            bail!("a proof is verified with its record: add --record FILE (`indelible get LOG INDEX --raw` writes it)");
+            bail!(
+                "a proof is verified with its record: add --record FILE (`indelible get LOG INDEX --raw` writes it)"
+            );
         };
-        let unreadable = |path: &Path, error: std::io::Error| report_simple(global, FindingKind::Unreadable, &format!("{}: {error}", path.display()));
+        let unreadable = |path: &Path, error: std::io::Error| {
+            report_simple(global, FindingKind::Unreadable, &format!("{}: {error}", path.display()))
+        };
         let text = match std::fs::read(path) {
             Ok(text) => text,
             Err(error) => return unreadable(path, error),
@@ -75,16 +81,25 @@ impl Verify {
             Ok(record) => record,
             Err(error) => return unreadable(record_path, error),
         };
-        let verdict = OfflineProof::parse(&text).and_then(|proof| Ok((proof.verify(&record, key)?, proof)));
+        let verdict =
+            OfflineProof::parse(&text).and_then(|proof| Ok((proof.verify(&record, key)?, proof)));
         match verdict {
             Ok((checkpoint, proof)) => {
                 if let Some(since) = &self.since {
                     let held = read_checkpoint(since, key)?.0;
                     if held.size == checkpoint.size && held.root != checkpoint.root {
-                        return report_simple(global, FindingKind::Altered, "the proof's checkpoint and the one held from before have the same size and different roots");
+                        return report_simple(
+                            global,
+                            FindingKind::Altered,
+                            "the proof's checkpoint and the one held from before have the same size and different roots",
+                        );
                     }
                     if held.size != checkpoint.size {
-                        bail!("that checkpoints of {} and {} records belong together needs the log: verify its directory or URL with --since", held.size, checkpoint.size);
+                        bail!(
+                            "that checkpoints of {} and {} records belong together needs the log: verify its directory or URL with --since",
+                            held.size,
+                            checkpoint.size
+                        );
                     }
                 }
                 if global.json {
@@ -93,15 +108,30 @@ impl Verify {
                         "origin": checkpoint.origin, "root": checkpoint.root.to_string(), "record_bytes": record.len(),
                     }))?;
                 } else {
-                    line(format_args!("{GOOD}holds{GOOD:#}  this record ({} bytes) is record {STRONG}{}{STRONG:#} of {}", record.len(), proof.index, checkpoint.origin));
-                    line(format_args!("  under the signed checkpoint of {} records, root {}", count(checkpoint.size), checkpoint.root));
-                    line(format_args!("  {FAINT}checked offline: signature, and {} hashes from the record to the root{FAINT:#}", proof.hashes.len()));
+                    line(format_args!(
+                        "{GOOD}holds{GOOD:#}  this record ({} bytes) is record {STRONG}{}{STRONG:#} of {}",
+                        record.len(),
+                        proof.index,
+                        checkpoint.origin
+                    ));
+                    line(format_args!(
+                        "  under the signed checkpoint of {} records, root {}",
+                        count(checkpoint.size),
+                        checkpoint.root
+                    ));
+                    line(format_args!(
+                        "  {FAINT}checked offline: signature, and {} hashes from the record to the root{FAINT:#}",
+                        proof.hashes.len()
+                    ));
                 }
                 Ok(ExitCode::SUCCESS)
             }
             Err(error) => {
                 let kind = match &error {
-                    OfflineError::Checkpoint(indelible_tlog::CheckpointError::Note(indelible_tlog::NoteError::Unsigned) | indelible_tlog::CheckpointError::Origin { .. }) => FindingKind::Unverifiable,
+                    OfflineError::Checkpoint(
+                        indelible_tlog::CheckpointError::Note(indelible_tlog::NoteError::Unsigned)
+                        | indelible_tlog::CheckpointError::Origin { .. },
+                    ) => FindingKind::Unverifiable,
                     _ => FindingKind::Altered,
                 };
                 let text = chain(&error);
@@ -110,15 +140,31 @@ impl Verify {
         }
     }
 
-    fn directory(&self, path: &Path, key: &VerifyingKey, global: &Global) -> anyhow::Result<ExitCode> {
+    fn directory(
+        &self,
+        path: &Path,
+        key: &VerifyingKey,
+        global: &Global,
+    ) -> anyhow::Result<ExitCode> {
         let name = self.log_name()?;
         indelible_log::check_log_name(name)?;
         let folder = path.join("logs").join(name);
         let store = match LocalStore::open(&folder) {
             Ok(store) => store,
-            Err(error) => return report_simple(global, FindingKind::Missing, &format!("there is no log {name:?} in {}: {}", path.display(), chain(&error))),
+            Err(error) => {
+                return report_simple(
+                    global,
+                    FindingKind::Missing,
+                    &format!("there is no log {name:?} in {}: {}", path.display(), chain(&error)),
+                );
+            }
         };
-        let since = self.since.as_ref().map(|path| read_checkpoint(path, key)).transpose()?.map(|(_, note)| note);
+        let since = self
+            .since
+            .as_ref()
+            .map(|path| read_checkpoint(path, key))
+            .transpose()?
+            .map(|(_, note)| note);
         let bar = output::progress(0, "records");
         let started = Instant::now();
         let mut verdict = verify_store(&store, key, since.as_deref(), &|done, total| {
@@ -136,7 +182,12 @@ impl Verify {
 
     async fn url(self, key: &VerifyingKey, global: &Global) -> anyhow::Result<ExitCode> {
         let log = Client::new(&self.target)?.log(self.log_name()?, Some(key.clone())).await?;
-        let since = self.since.as_ref().map(|path| read_checkpoint(path, key)).transpose()?.map(|(checkpoint, _)| checkpoint);
+        let since = self
+            .since
+            .as_ref()
+            .map(|path| read_checkpoint(path, key))
+            .transpose()?
+            .map(|(checkpoint, _)| checkpoint);
         let bar = output::progress(0, "records");
         let started = Instant::now();
         let verdict = verify_url(&log, since.as_ref(), |done, total| {
@@ -147,13 +198,27 @@ impl Verify {
         bar.finish_and_clear();
         match verdict {
             Ok(verdict) => report_url(global, &verdict, started),
-            Err(ClientError::Api { status: 404, body }) => report_simple(global, FindingKind::Missing, &body.message),
-            Err(ClientError::Api { status: 500, body }) => report_simple(global, FindingKind::Unreadable, &format!("{} (request {})", body.message, body.request_id)),
-            Err(error) if error.is_rollback() => report_simple(global, FindingKind::Missing, &error.to_string()),
-            Err(ClientError::Checkpoint(indelible_tlog::CheckpointError::Note(indelible_tlog::NoteError::Unsigned))) => {
-                report_simple(global, FindingKind::Unverifiable, "the server's checkpoint is not signed by this key")
+            Err(ClientError::Api { status: 404, body }) => {
+                report_simple(global, FindingKind::Missing, &body.message)
             }
-            Err(error) if error.is_evidence() => report_simple(global, FindingKind::Altered, &chain(&error)),
+            Err(ClientError::Api { status: 500, body }) => report_simple(
+                global,
+                FindingKind::Unreadable,
+                &format!("{} (request {})", body.message, body.request_id),
+            ),
+            Err(error) if error.is_rollback() => {
+                report_simple(global, FindingKind::Missing, &error.to_string())
+            }
+            Err(ClientError::Checkpoint(indelible_tlog::CheckpointError::Note(
+                indelible_tlog::NoteError::Unsigned,
+            ))) => report_simple(
+                global,
+                FindingKind::Unverifiable,
+                "the server's checkpoint is not signed by this key",
+            ),
+            Err(error) if error.is_evidence() => {
+                report_simple(global, FindingKind::Altered, &chain(&error))
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -163,11 +228,20 @@ impl Verify {
 fn check_site(path: &Path, name: &str, key: &VerifyingKey, verdict: &mut Verdict) {
     let problem = match DataDir::open(path) {
         Ok(data) if data.origin(name) == key.name() => return,
-        Ok(data) => format!("the directory is of site {:?}, the key of {:?}", data.site(), key.name()),
+        Ok(data) => {
+            format!("the directory is of site {:?}, the key of {:?}", data.site(), key.name())
+        }
         Err(error) => chain(&error),
     };
-    let kind = FindingKind::Altered;
-    verdict.findings.push(indelible_log::verify::Finding { kind, index: None, message: format!("site: {problem}") });
+    // With another log's key nothing can be said about this one's.
+    let other_key =
+        verdict.findings.iter().any(|finding| finding.kind == FindingKind::Unverifiable);
+    let kind = if other_key { FindingKind::Unverifiable } else { FindingKind::Altered };
+    verdict.findings.push(indelible_log::verify::Finding {
+        kind,
+        index: None,
+        message: format!("site: {problem}"),
+    });
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
@@ -201,15 +275,33 @@ fn exit_code(kind: FindingKind) -> ExitCode {
 
 fn report_simple(global: &Global, kind: FindingKind, message: &str) -> anyhow::Result<ExitCode> {
     if global.json {
-        output::json(&json!({ "verdict": word(kind), "findings": [{ "kind": word(kind), "message": message }] }))?;
+        output::json(
+            &json!({ "verdict": word(kind), "findings": [{ "kind": word(kind), "message": message }] }),
+        )?;
     } else {
         line(format_args!("{BAD}{}{BAD:#}  {message}", word(kind)));
     }
     Ok(exit_code(kind))
 }
 
-fn report_directory(global: &Global, verdict: &Verdict, started: Instant) -> anyhow::Result<ExitCode> {
-    let Coverage { records, record_bytes, file_bytes, segments, commits, checkpoints, attachments, head, key_checked, incomplete_tail, since } = &verdict.coverage;
+fn report_directory(
+    global: &Global,
+    verdict: &Verdict,
+    started: Instant,
+) -> anyhow::Result<ExitCode> {
+    let Coverage {
+        records,
+        record_bytes,
+        file_bytes,
+        segments,
+        commits,
+        checkpoints,
+        attachments,
+        head,
+        key_checked,
+        incomplete_tail,
+        since,
+    } = &verdict.coverage;
     let worst = verdict.worst();
     if global.json {
         output::json(&json!({
@@ -226,30 +318,56 @@ fn report_directory(global: &Global, verdict: &Verdict, started: Instant) -> any
         return Ok(worst.map_or(ExitCode::SUCCESS, exit_code));
     }
     match (worst, head) {
-        (None, Some(head)) => line(format_args!("{GOOD}holds{GOOD:#}  {STRONG}{}{STRONG:#} records of {}, root {}", count(head.size), head.origin, head.root)),
+        (None, Some(head)) => line(format_args!(
+            "{GOOD}holds{GOOD:#}  {STRONG}{}{STRONG:#} records of {}, root {}",
+            count(head.size),
+            head.origin,
+            head.root
+        )),
         (None, None) => line(format_args!("{GOOD}holds{GOOD:#}  the log is empty")),
         (Some(worst), _) => {
-            let at = verdict.first_bad_index().map_or_else(String::new, |index| format!("  first bad index {STRONG}{index}{STRONG:#}"));
+            let at = verdict.first_bad_index().map_or_else(String::new, |index| {
+                format!("  first bad index {STRONG}{index}{STRONG:#}")
+            });
             line(format_args!("{BAD}{}{BAD:#}{at}", word(worst)));
             for finding in verdict.findings.iter().take(SHOWN) {
                 line(format_args!("  {BAD}{}{BAD:#}: {}", word(finding.kind), finding.message));
             }
             if verdict.findings.len() > SHOWN {
-                line(format_args!("  and {} findings more (--json has them all)", verdict.findings.len() - SHOWN));
+                line(format_args!(
+                    "  and {} findings more (--json has them all)",
+                    verdict.findings.len() - SHOWN
+                ));
             }
         }
     }
     let seconds = started.elapsed().as_secs_f64();
-    line(format_args!("  records      0 to {} hashed ({}, {} on disk)", count(records.saturating_sub(1)), output::bytes(*record_bytes), output::bytes(*file_bytes)));
-    line(format_args!("  checkpoints  {} checked, by signature and by root ({} segments, {} commits in journals)", count(*checkpoints), count(*segments), count(*commits)));
+    line(format_args!(
+        "  records      0 to {} hashed ({}, {} on disk)",
+        count(records.saturating_sub(1)),
+        output::bytes(*record_bytes),
+        output::bytes(*file_bytes)
+    ));
+    line(format_args!(
+        "  checkpoints  {} checked, by signature and by root ({} segments, {} commits in journals)",
+        count(*checkpoints),
+        count(*segments),
+        count(*commits)
+    ));
     line(format_args!("  attachments  {} checked", count(*attachments)));
     if let Some(since) = since {
         line(format_args!("  since        continues the checkpoint of {} records", count(*since)));
     }
-    let key = if *key_checked { "its secret key is in the folder and matches" } else { "no secret key in this folder: nothing to compare" };
+    let key = if *key_checked {
+        "its secret key is in the folder and matches"
+    } else {
+        "no secret key in this folder: nothing to compare"
+    };
     line(format_args!("  key          {key}"));
     if *incomplete_tail && worst.is_none() {
-        line(format_args!("  {FAINT}a commit was being written meanwhile; no receipt for it had been given{FAINT:#}"));
+        line(format_args!(
+            "  {FAINT}a commit was being written meanwhile; no receipt for it had been given{FAINT:#}"
+        ));
     }
     let rate = if seconds > 0.0 { (*records as f64 / seconds) as u64 } else { 0 };
     line(format_args!("  {FAINT}{seconds:.2} s, {} records/s{FAINT:#}", count(rate)));
@@ -257,7 +375,9 @@ fn report_directory(global: &Global, verdict: &Verdict, started: Instant) -> any
 }
 
 fn report_url(global: &Global, verdict: &UrlVerdict, started: Instant) -> anyhow::Result<ExitCode> {
-    let kind = verdict.finding.as_ref().map(|(_, message)| if message.ends_with("is missing") { FindingKind::Missing } else { FindingKind::Altered });
+    let kind = verdict.finding.as_ref().map(|(_, message)| {
+        if message.ends_with("is missing") { FindingKind::Missing } else { FindingKind::Altered }
+    });
     if global.json {
         output::json(&json!({
             "verdict": kind.map_or("holds", word),
@@ -271,14 +391,25 @@ fn report_url(global: &Global, verdict: &UrlVerdict, started: Instant) -> anyhow
     }
     match (&verdict.finding, &verdict.checkpoint) {
         (Some((index, message)), _) => {
-            let at = index.map_or_else(String::new, |index| format!("  first bad index {STRONG}{index}{STRONG:#}"));
+            let at = index.map_or_else(String::new, |index| {
+                format!("  first bad index {STRONG}{index}{STRONG:#}")
+            });
             line(format_args!("{BAD}{}{BAD:#}{at}", kind.map_or("altered", word)));
             line(format_args!("  {message}"));
         }
-        (None, Some(checkpoint)) => line(format_args!("{GOOD}holds{GOOD:#}  {STRONG}{}{STRONG:#} records of {}, root {}", count(checkpoint.size), checkpoint.origin, checkpoint.root)),
+        (None, Some(checkpoint)) => line(format_args!(
+            "{GOOD}holds{GOOD:#}  {STRONG}{}{STRONG:#} records of {}, root {}",
+            count(checkpoint.size),
+            checkpoint.origin,
+            checkpoint.root
+        )),
         (None, None) => {}
     }
-    line(format_args!("  records      0 to {} hashed ({})", count(verdict.records.saturating_sub(1)), output::bytes(verdict.record_bytes)));
+    line(format_args!(
+        "  records      0 to {} hashed ({})",
+        count(verdict.records.saturating_sub(1)),
+        output::bytes(verdict.record_bytes)
+    ));
     line(format_args!("  tiles        {} fetched and compared", count(verdict.tiles)));
     line(format_args!("  attachments  {} fetched and hashed", count(verdict.attachments)));
     if let Some(since) = verdict.since {

@@ -13,6 +13,7 @@ const ROUNDS: u64 = 50;
 const CLIENTS: u64 = 4;
 
 /// Not reproducible on purpose: when a process dies is not ours to choose.
+#[expect(clippy::disallowed_methods, reason = "chance, not time, is wanted")]
 fn random_below(limit: u64) -> u64 {
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos();
     (u64::from(nanos).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33) % limit
@@ -25,7 +26,11 @@ struct Acknowledged {
     proof: OfflineProof,
 }
 
-async fn append_until_it_dies(log: LogClient, prefix: String, acknowledged: Arc<Mutex<Vec<Acknowledged>>>) {
+async fn append_until_it_dies(
+    log: LogClient,
+    prefix: String,
+    acknowledged: Arc<Mutex<Vec<Acknowledged>>>,
+) {
     for n in 0.. {
         let ids: Vec<String> = (0..=n % 20).map(|k| format!("{prefix}-{n}-{k}")).collect();
         let events: Vec<String> = ids.iter().map(|id| event(id)).collect();
@@ -34,7 +39,12 @@ async fn append_until_it_dies(log: LogClient, prefix: String, acknowledged: Arc<
         let Ok(answers) = log.append(&events, &options).await else { return };
         let mut acknowledged = acknowledged.lock().unwrap();
         for VerifiedReceipt { receipt, proof } in answers.into_iter().map(Result::unwrap) {
-            acknowledged.push(Acknowledged { id: receipt.id, index: receipt.index, leaf_hash: receipt.leaf_hash, proof: proof.unwrap() });
+            acknowledged.push(Acknowledged {
+                id: receipt.id,
+                index: receipt.index,
+                leaf_hash: receipt.leaf_hash,
+                proof: proof.unwrap(),
+            });
         }
     }
 }
@@ -54,7 +64,8 @@ async fn check_records(log: &LogClient, acknowledged: &[Acknowledged], from: u64
         }
     }
     for receipt in acknowledged.iter().filter(|receipt| receipt.index >= from) {
-        let (id, leaf_hash) = found.get(&receipt.index).unwrap_or_else(|| panic!("record {} is lost", receipt.index));
+        let (id, leaf_hash) =
+            found.get(&receipt.index).unwrap_or_else(|| panic!("record {} is lost", receipt.index));
         assert_eq!((id, leaf_hash), (&receipt.id, &receipt.leaf_hash), "record {}", receipt.index);
     }
 }

@@ -13,7 +13,11 @@ use std::{
 /// Removes the variables that would lead a test elsewhere.
 pub(crate) fn indelible() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_indelible"));
-    command.env_remove("INDELIBLE_URL").env_remove("INDELIBLE_DATA").env_remove("INDELIBLE_LISTEN").env("NO_COLOR", "1");
+    command
+        .env_remove("INDELIBLE_URL")
+        .env_remove("INDELIBLE_DATA")
+        .env_remove("INDELIBLE_LISTEN")
+        .env("NO_COLOR", "1");
     command
 }
 
@@ -27,7 +31,16 @@ impl Process {
     /// Starts `indelible serve` on a free port and waits until it listens.
     pub(crate) fn serve(data: &Path) -> Self {
         let mut child = indelible()
-            .args(["serve", "--listen", "127.0.0.1:0", "--site", "test.example", "--log-level", "error", "--data"])
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--site",
+                "test.example",
+                "--log-level",
+                "error",
+                "--data",
+            ])
             .arg(data)
             .stdout(Stdio::piped())
             .spawn()
@@ -53,7 +66,12 @@ impl Process {
     #[track_caller]
     pub(crate) fn ok(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
-        assert!(output.status.success(), "{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}{}",
+            text(&output.stdout),
+            text(&output.stderr)
+        );
         text(&output.stdout)
     }
 }
@@ -70,12 +88,18 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 }
 
 pub(crate) fn event(id: &str) -> String {
-    format!(r#"{{"id":"{id}","time":"2026-03-01T12:00:00Z","action":"a.b","actor":{{"type":"user","id":"ada"}},"outcome":{{"result":"success"}}}}"#)
+    format!(
+        r#"{{"id":"{id}","time":"2026-03-01T12:00:00Z","action":"a.b","actor":{{"type":"user","id":"ada"}},"outcome":{{"result":"success"}}}}"#
+    )
 }
 
 /// Files below a folder.
 pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
+    let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     found.sort();
     found
 }

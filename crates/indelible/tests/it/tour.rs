@@ -2,7 +2,11 @@
 
 use crate::{Process, event, files, indelible, text};
 use serde_json::Value;
-use std::{fs, path::{Path, PathBuf}, process::Output};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Output,
+};
 
 /// Hand-written in the shape of the real files.
 const CLOUDTRAIL: &str = r#"{"Records":[
@@ -14,7 +18,8 @@ const KUBERNETES: &str = r#"{"kind":"EventList","items":[{"kind":"Event","auditI
 
 fn verify(arguments: &[&str]) -> (i32, Value) {
     let output = indelible().arg("verify").args(arguments).arg("--json").output().unwrap();
-    let verdict = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}{}", text(&output.stdout), text(&output.stderr)));
+    let verdict = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}{}", text(&output.stdout), text(&output.stderr)));
     (output.status.code().unwrap(), verdict)
 }
 
@@ -26,7 +31,8 @@ fn path(folder: &Path, name: &str) -> String {
 #[expect(clippy::print_stderr, reason = "a test says when its data is absent")]
 fn shared_events() -> Vec<PathBuf> {
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let found: Vec<PathBuf> = ["cloudtrail", "kubernetes"].iter().flat_map(|kind| files(&shared.join(kind))).collect();
+    let found: Vec<PathBuf> =
+        ["cloudtrail", "kubernetes"].iter().flat_map(|kind| files(&shared.join(kind))).collect();
     if found.is_empty() {
         eprintln!("../shared/data is absent: only the hand-written events were appended");
     }
@@ -43,18 +49,40 @@ fn the_tour() {
     fs::write(here.join("k8s.json"), KUBERNETES).unwrap();
     let lines: Vec<String> = (0..40).map(|n| event(&format!("n{n}"))).collect();
     fs::write(here.join("native.ndjson"), lines.join("\n")).unwrap();
-    let (trail, k8s, native) = (path(here, "trail.json"), path(here, "k8s.json"), path(here, "native.ndjson"));
-    let said = server.ok(&["append", "prod", &trail, &k8s, &native, "--receipts", &path(here, "receipts")]);
-    assert!(said.contains("appended 43 events") && said.contains("every receipt checked"), "{said}");
+    let (trail, k8s, native) =
+        (path(here, "trail.json"), path(here, "k8s.json"), path(here, "native.ndjson"));
+    let said = server.ok(&[
+        "append",
+        "prod",
+        &trail,
+        &k8s,
+        &native,
+        "--receipts",
+        &path(here, "receipts"),
+    ]);
+    assert!(
+        said.contains("appended 43 events") && said.contains("every receipt checked"),
+        "{said}"
+    );
     let again = server.ok(&["append", "prod", &trail, &k8s, &native]);
-    assert!(again.contains("appended 0 events") && again.contains("43 were there already"), "{again}");
+    assert!(
+        again.contains("appended 0 events") && again.contains("43 were there already"),
+        "{again}"
+    );
     let mut expected = 43;
     let shared = shared_events();
     if !shared.is_empty() {
         let shared: Vec<String> = shared.iter().map(|path| path.display().to_string()).collect();
-        let arguments: Vec<&str> = ["append", "prod", "--json"].into_iter().chain(shared.iter().map(String::as_str)).collect();
+        let arguments: Vec<&str> = ["append", "prod", "--json"]
+            .into_iter()
+            .chain(shared.iter().map(String::as_str))
+            .collect();
         let counts: Value = serde_json::from_str(&server.ok(&arguments)).unwrap();
-        assert_eq!((counts["created"].as_u64(), counts["refused"].as_u64()), (Some(2153), Some(0)), "{counts}");
+        assert_eq!(
+            (counts["created"].as_u64(), counts["refused"].as_u64()),
+            (Some(2153), Some(0)),
+            "{counts}"
+        );
         expected += 2153;
     }
     let key = path(here, "prod.vkey");
@@ -64,7 +92,8 @@ fn the_tour() {
 
     // The directory, with the server running, and the server.
     for target in [path(here, "D"), server.url.clone()] {
-        let (code, verdict) = verify(&[&target, "--log", "prod", "--key", &key, "--since", &checkpoint]);
+        let (code, verdict) =
+            verify(&[&target, "--log", "prod", "--key", &key, "--since", &checkpoint]);
         assert_eq!((code, &verdict["verdict"]), (0, &"holds".into()), "{verdict}");
         assert_eq!(verdict["coverage"]["records"], expected, "{verdict}");
         assert_eq!(verdict["coverage"]["since"], expected, "{verdict}");
@@ -113,7 +142,11 @@ fn verify_tells_kinds_of_trouble_apart() {
     drop(server);
     let check = |arguments: &[&str], code: i32, word: &str| {
         let (found, verdict) = verify(arguments);
-        assert_eq!((found, verdict["verdict"].as_str()), (code, Some(word)), "{arguments:?}: {verdict}");
+        assert_eq!(
+            (found, verdict["verdict"].as_str()),
+            (code, Some(word)),
+            "{arguments:?}: {verdict}"
+        );
         verdict
     };
     check(&[&data, "--log", "prod", "--key", &key, "--since", &early], 0, "holds");
@@ -145,19 +178,35 @@ fn verify_tells_kinds_of_trouble_apart() {
     bytes = sound;
     bytes[at] ^= 1;
     fs::write(&journal, &bytes).unwrap();
-    let refused = indelible().args(["serve", "--listen", "127.0.0.1:0", "--data", &data]).output().unwrap();
+    let refused =
+        indelible().args(["serve", "--listen", "127.0.0.1:0", "--data", &data]).output().unwrap();
     let said = text(&refused.stderr);
-    assert!(!refused.status.success() && said.contains("is damaged at offset") && said.contains("hint:"), "{said}");
+    assert!(
+        !refused.status.success()
+            && said.contains("is damaged at offset")
+            && said.contains("hint:"),
+        "{said}"
+    );
 }
 
 #[test]
 fn the_demo_tells_its_story_and_finds_the_tampering() {
     let folder = tempfile::tempdir().unwrap();
     let data = path(folder.path(), "demo");
-    let output: Output = indelible().args(["demo", "--exit", "--listen", "127.0.0.1:0", "--data", &data]).output().unwrap();
+    let output: Output = indelible()
+        .args(["demo", "--exit", "--listen", "127.0.0.1:0", "--data", &data])
+        .output()
+        .unwrap();
     let said = text(&output.stdout);
     assert!(output.status.success(), "{said}{}", text(&output.stderr));
-    for part in ["every receipt checked", "grants Ben the role `admin`", "records hashed", "flipped a bit", "altered  first bad index", "does not match its checksum"] {
+    for part in [
+        "every receipt checked",
+        "grants Ben the role `admin`",
+        "records hashed",
+        "flipped a bit",
+        "altered  first bad index",
+        "does not match its checksum",
+    ] {
         assert!(said.contains(part), "{part:?} is not in\n{said}");
     }
 }
@@ -167,22 +216,43 @@ fn mistakes_get_an_error_a_cause_and_a_hint() {
     let output = indelible().args(["--url", "http://127.0.0.1:9", "log", "list"]).output().unwrap();
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1));
-    for part in ["error: could not talk to http://127.0.0.1:9", "because:", "hint: is the server running?"] {
+    for part in
+        ["error: could not talk to http://127.0.0.1:9", "because:", "hint: is the server running?"]
+    {
         assert!(said.contains(part), "{part:?} is not in\n{said}");
     }
     let folder = tempfile::tempdir().unwrap();
     let server = Process::serve(folder.path());
     let refused = server.run(&["append", "nope", "/nonexistent"]);
-    assert!(text(&refused.stderr).contains("there is no log \"nope\""), "{}", text(&refused.stderr));
+    assert!(
+        text(&refused.stderr).contains("there is no log \"nope\""),
+        "{}",
+        text(&refused.stderr)
+    );
     server.ok(&["log", "create", "prod"]);
     let bad = path(folder.path(), "bad.json");
     fs::write(&bad, event("x").replace("success", "fine")).unwrap();
     let refused = server.run(&["append", "prod", &bad]);
     assert_eq!(refused.status.code(), Some(1));
-    assert!(text(&refused.stderr).contains("(invalid_event) outcome.result: unknown variant `fine`"), "{}", text(&refused.stderr));
-    let second = indelible().args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(folder.path()).output().unwrap();
+    assert!(
+        text(&refused.stderr).contains("(invalid_event) outcome.result: unknown variant `fine`"),
+        "{}",
+        text(&refused.stderr)
+    );
+    let second = indelible()
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(folder.path())
+        .output()
+        .unwrap();
     let said = text(&second.stderr);
-    assert!(said.contains("is in use by another process") && said.contains("hint: another indelible process"), "{said}");
+    assert!(
+        said.contains("is in use by another process")
+            && said.contains("hint: another indelible process"),
+        "{said}"
+    );
     assert_eq!(indelible().arg("verify").output().unwrap().status.code(), Some(2));
-    assert!(text(&indelible().args(["completions", "bash"]).output().unwrap().stdout).contains("indelible"));
+    assert!(
+        text(&indelible().args(["completions", "bash"]).output().unwrap().stdout)
+            .contains("indelible")
+    );
 }
