@@ -175,3 +175,37 @@ impl From<StageError> for ApiError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{io, sync::Arc};
+
+    #[test]
+    fn storage_failures_have_their_own_answers() {
+        let full = || StoreError::io("allocate", "j", io::ErrorKind::StorageFull.into());
+        let check = |error: ApiError, code: Code, retry: bool| {
+            assert_eq!(error.code, code);
+            let response = error.into_response();
+            assert_eq!(response.status().as_u16(), code.status());
+            assert_eq!(response.headers().contains_key(header::RETRY_AFTER), retry, "{code:?}");
+        };
+        check(AppendError::Full(Arc::new(full())).into(), Code::StorageFull, true);
+        check(LogError::Store(full()).into(), Code::StorageFull, true);
+        check(
+            AppendError::Stopped("sync failed on /secret/path".into()).into(),
+            Code::LogStopped,
+            false,
+        );
+        check(AppendError::Closed.into(), Code::ShuttingDown, true);
+        let broken = StoreError::io("read", "j", io::Error::other("broken"));
+        check(LogError::Store(broken).into(), Code::Internal, false);
+    }
+
+    #[test]
+    fn causes_never_reach_the_caller() {
+        let error = ApiError::from(AppendError::Stopped("sync failed on /secret/path".into()));
+        assert!(!error.message.contains("secret"));
+        assert!(error.cause.is_some_and(|cause| cause.contains("/secret/path")));
+    }
+}
