@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256, block_api::compress256};
 use std::{fmt, str::FromStr};
 
-/// Length of a [`Hash`] in bytes.
+/// Length of a [`struct@Hash`] in bytes.
 pub const HASH_LEN: usize = 32;
 
 /// A SHA-256 value in the tree. Its text form is padded base64, as in C2SP.

@@ -21,7 +21,7 @@ pub(crate) struct Serve {
         value_name = "ADDRESS"
     )]
     listen: SocketAddr,
-    /// Name of the site, the first part of every log's origin; fixed at the first start [default: indelible-<random>]
+    /// Name of the site, the first part of every log's origin; fixed at the first start [default: indelible- and eight random hex digits]
     #[arg(long, env = "INDELIBLE_SITE", value_name = "NAME")]
     site: Option<String>,
     /// Folder on other storage that remembers the newest checkpoints, so that an older copy of the data is refused
