@@ -55,6 +55,12 @@ impl Batch {
         Self::default()
     }
 
+    /// Makes room for records of about this many bytes in all, so that a large batch
+    /// does not grow step by step.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.bundle.reserve(bytes.min(MAX_BATCH_BYTES));
+    }
+
     /// Adds bytes as a record of their own, without envelope and id: for logs
     /// created raw.
     ///

@@ -12,7 +12,12 @@ use crate::{
 };
 use indelible_store::{Blob, Store, StoreError};
 use sha2::{Digest, Sha256};
-use std::{collections::HashMap, io::Write as _, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap, hash_map::Entry},
+    hash::{BuildHasherDefault, Hasher},
+    io::Write as _,
+    sync::Arc,
+};
 
 const MAGIC: [u8; 8] = *b"INDIDS1\n";
 const HEADER_LEN: usize = 44;
@@ -50,36 +55,63 @@ impl IdHash {
 /// Ids of records that no run covers yet, by the segment they will be in.
 #[derive(Debug, Default)]
 pub(crate) struct HotIds {
-    segments: std::collections::BTreeMap<u64, HashMap<IdHash, Indexes>>,
+    segments: BTreeMap<u64, HashMap<IdHash, Indexes, BuildHasherDefault<AsItIs>>>,
 }
 
-/// Almost always one index; more only for colliding hashes.
-type Indexes = Vec<u64>;
+/// Almost always one index, held without an allocation; more only where hashes collide.
+#[derive(Debug)]
+struct Indexes {
+    first: u64,
+    more: Vec<u64>,
+}
+
+/// An [`IdHash`] is a hash already.
+#[derive(Debug, Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
 
 impl HotIds {
     pub(crate) fn insert(&mut self, hash: IdHash, index: u64) {
-        self.segments
-            .entry(index / SEGMENT_RECORDS)
-            .or_default()
-            .entry(hash)
-            .or_default()
-            .push(index);
+        match self.segments.entry(index / SEGMENT_RECORDS).or_default().entry(hash) {
+            Entry::Vacant(free) => {
+                free.insert(Indexes { first: index, more: Vec::new() });
+            }
+            Entry::Occupied(mut known) => known.get_mut().more.push(index),
+        }
     }
 
-    /// Takes back the insert of `index`, the latest for `hash`.
+    /// Takes back the insert of `index`.
     pub(crate) fn remove(&mut self, hash: IdHash, index: u64) {
-        if let Some(ids) = self.segments.get_mut(&(index / SEGMENT_RECORDS))
-            && let Some(indexes) = ids.get_mut(&hash)
-        {
-            indexes.retain(|known| *known != index);
-            if indexes.is_empty() {
-                ids.remove(&hash);
-            }
+        let Some(ids) = self.segments.get_mut(&(index / SEGMENT_RECORDS)) else { return };
+        let Entry::Occupied(mut known) = ids.entry(hash) else { return };
+        let indexes = known.get_mut();
+        if indexes.first != index {
+            indexes.more.retain(|more| *more != index);
+        } else if indexes.more.is_empty() {
+            known.remove();
+        } else {
+            indexes.first = indexes.more.remove(0);
         }
     }
 
     pub(crate) fn candidates(&self, hash: IdHash) -> Vec<u64> {
-        self.segments.values().filter_map(|ids| ids.get(&hash)).flatten().copied().collect()
+        let known = self.segments.values().filter_map(|ids| ids.get(&hash));
+        known
+            .flat_map(|indexes| std::iter::once(indexes.first).chain(indexes.more.iter().copied()))
+            .collect()
     }
 
     /// Forgets the segments below `segment`, which runs now cover.

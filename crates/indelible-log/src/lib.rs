@@ -121,7 +121,7 @@ impl Default for Options {
             max_commit_records: 16_384,
             max_commit_bytes: 8 << 20,
             queue_len: 256,
-            max_unsealed_segments: 8,
+            max_unsealed_segments: 4,
             known: Vec::new(),
             clock: Arc::new(SystemClock),
         }

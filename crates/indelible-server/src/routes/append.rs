@@ -124,6 +124,8 @@ fn stage(
     let (received_at, header) = log.header(RECORDED_BY, format.name());
     let mut batch = Batch::new();
     batch.partial = partial;
+    // Envelopes add about a third to an ordinary event.
+    batch.reserve(text.len() + text.len() / 3 + 256);
     let mut refused = Vec::new();
     let mut count = 0;
     let mut take = |data: &str| -> Result<()> {
