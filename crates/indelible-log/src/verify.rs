@@ -661,20 +661,27 @@ fn hash_segment(
         };
         result.record_bytes += raw.len() as u64 - 2 * BUNDLE_RECORDS;
         let within = bundle as u64 * BUNDLE_RECORDS;
-        let ends_here = wanted.range(within + 1..=within + BUNDLE_RECORDS).next().is_some();
-        if ends_here {
+        let ends_inside = wanted.range(within + 1..within + BUNDLE_RECORDS).next().is_some();
+        if ends_inside {
             // Rare: a checkpoint ends inside this bundle.
             let mut inside = Frontier::new();
-            for (leaf, size) in leaves.iter().zip(within + 1..) {
+            for (leaf, size) in leaves.iter().zip(within + 1..within + BUNDLE_RECORDS) {
                 inside.push(*leaf, |_, _, _| {});
-                let joined =
-                    frontier.scaled(segment::BUNDLE_LEVEL).and_then(|before| before.join(&inside));
+                let before = frontier.scaled(segment::BUNDLE_LEVEL);
+                let joined = before.and_then(|before| before.join(&inside));
                 if let Some(joined) = joined.filter(|_| wanted.contains(&size)) {
                     result.partial.insert(size, joined);
                 }
             }
         }
         frontier.push(footer.roots[bundle], |_, _, _| {});
+        let size = within + BUNDLE_RECORDS;
+        if size < SEGMENT_RECORDS
+            && wanted.contains(&size)
+            && let Some(whole) = frontier.scaled(segment::BUNDLE_LEVEL)
+        {
+            result.partial.insert(size, whole);
+        }
     }
     if problems.is_empty() && frontier.root() != segment.trailer.root {
         problems.push((

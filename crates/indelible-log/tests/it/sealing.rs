@@ -87,6 +87,13 @@ fn a_sealed_log_reads_proves_reopens_and_verifies() {
     drop(log);
     let log = reopen(folder.path()).unwrap();
     check(&log);
+    // A checkpoint held from before may end anywhere: inside and between bundles and segments.
+    for held in [0, 1, 255, 256, 700, 2560, 65_535, 65_536, 65_537, 65_792, 131_072, size - 1, size]
+    {
+        let note = log.checkpoint(held).unwrap();
+        let verdict = verify_store(store.as_ref(), log.verifying_key(), Some(&note), &|_, _| {});
+        assert_eq!((verdict.findings, verdict.coverage.since), (vec![], Some(held)));
+    }
     let verdict = verify_store(store.as_ref(), log.verifying_key(), Some(&early), &|_, _| {});
     assert_eq!((verdict.findings.len(), verdict.coverage.since), (0, Some(700)));
     // The journals of sealed records are gone.
