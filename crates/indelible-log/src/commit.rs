@@ -3,7 +3,7 @@
 use crate::{
     Clock,
     batch::{Batch, Committed, Placed},
-    error::{AppendError, LogError, Result},
+    error::{AppendError, LogError, Result, chain},
     frame,
     ids::IdHash,
     journal::Journals,
@@ -352,16 +352,4 @@ fn refuse(requests: Vec<Request>, error: &AppendError) {
     for request in requests {
         (request.reply)(Err(error.clone()));
     }
-}
-
-/// An error with all its causes on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -105,3 +105,16 @@ pub enum AppendError {
 pub(crate) fn damaged(path: &str, offset: u64, problem: impl Into<String>) -> LogError {
     LogError::Damaged { path: path.to_owned(), offset, problem: problem.into() }
 }
+
+/// An error with all its causes on one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -51,15 +51,18 @@ mod open;
 mod seal;
 mod segment;
 mod shared;
+mod stepper;
+mod threads;
 pub mod verify;
 
 pub use batch::{Batch, BatchError, Committed, MAX_BATCH_BYTES, MAX_BATCH_RECORDS, Placed};
 pub use data_dir::{DataDir, check_log_name};
-pub use error::{AppendError, LogError, Result};
-pub use log::{Log, Receipt, StageError, Stats, Stepper};
+pub use error::{AppendError, LogError, Result, chain};
+pub use log::{Log, Receipt, StageError, Stats};
 pub use manifest::{Kind, Manifest};
 pub use segment::{BUNDLE_RECORDS as RECORDS_PER_BUNDLE, SEGMENT_RECORDS as RECORDS_PER_SEGMENT};
 pub use shared::Head;
+pub use stepper::Stepper;
 
 use std::{fmt::Debug, sync::Arc};
 

@@ -3,31 +3,25 @@
 use crate::{
     AppendError, Batch, BatchError, Committed, Head, Kind, LogError, Manifest, Options, Placed,
     attachment,
-    commit::{Reply, Request, Writer, chain},
-    data_dir,
+    commit::{Reply, Request},
     error::Result,
     ids::IdHash,
-    journal::Journals,
     open,
-    seal::seal_next,
-    segment::{self, BUNDLE_RECORDS, SEGMENT_RECORDS},
+    segment::{self, BUNDLE_RECORDS},
     shared::Shared,
+    threads,
 };
 use indelible_event::{
     Attachment, Envelope, EventError, Format, Payload, RecordHeader, Timestamp, format_named,
     record_id,
 };
-use indelible_store::{LockGuard, Store};
+use indelible_store::Store;
 use indelible_tlog::{
     Checkpoint, Hash, NodeReader as _, OfflineProof, SigningKey, TilePath, VerifyingKey,
     consistency_proof, inclusion_proof, leaf_hash, root,
 };
 use parking_lot::Mutex;
-use std::{
-    ops::Range,
-    sync::Arc,
-    thread::{self, JoinHandle},
-};
+use std::{ops::Range, sync::Arc, thread::JoinHandle};
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
@@ -97,88 +91,6 @@ pub struct Stats {
     pub sealed_record_bytes: u64,
 }
 
-/// The commit and seal procedures without threads: one step at a time, for
-/// simulation and tests.
-pub struct Stepper {
-    writer: Writer,
-    _lock: LockGuard,
-}
-
-impl std::fmt::Debug for Stepper {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Stepper").field("head", &self.writer.shared.head()).finish_non_exhaustive()
-    }
-}
-
-impl Stepper {
-    /// Creates a log in `store`, its key made from `seed`.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub fn create(
-        store: &dyn Store,
-        origin: &str,
-        kind: Kind,
-        options: &Options,
-        seed: &[u8; 32],
-    ) -> Result<()> {
-        let _lock = store.lock()?;
-        data_dir::create_in(store, origin, kind, options, seed)
-    }
-
-    /// Opens the log in `store`.
-    ///
-    /// # Errors
-    /// [`LogError`] tells why it does not open.
-    pub fn open(store: Arc<dyn Store>, options: &Options) -> Result<Self> {
-        let opened = open::open(store, options)?;
-        Ok(Self { writer: opened.writer, _lock: opened.lock })
-    }
-
-    /// Commits the batches together and returns one answer each.
-    ///
-    /// # Errors
-    /// One [`AppendError`] per batch that was not acknowledged.
-    pub fn commit(
-        &mut self,
-        batches: Vec<Batch>,
-    ) -> Vec<std::result::Result<Committed, AppendError>> {
-        let answers: Arc<Mutex<Vec<_>>> = Arc::default();
-        let requests = batches
-            .into_iter()
-            .map(|batch| {
-                let answers = Arc::clone(&answers);
-                let reply: Reply = Box::new(move |answer| answers.lock().push(answer));
-                Request { batch, reply }
-            })
-            .collect();
-        self.writer.commit(requests);
-        std::mem::take(&mut *answers.lock())
-    }
-
-    /// Seals the next segment if it is full.
-    ///
-    /// # Errors
-    /// What the store says; the journals still hold the records.
-    pub fn seal(&mut self) -> Result<bool> {
-        seal_next(&self.writer.shared)
-    }
-
-    /// The latest committed checkpoint.
-    #[must_use]
-    pub fn head(&self) -> Arc<Head> {
-        self.writer.shared.head()
-    }
-
-    /// The bytes of a record.
-    ///
-    /// # Errors
-    /// [`LogError::NoRecord`] past the head.
-    pub fn record(&self, index: u64) -> Result<Vec<u8>> {
-        self.writer.shared.record(index)
-    }
-}
-
 impl Log {
     /// Opens the log in `store` and takes its writer's lock.
     ///
@@ -189,46 +101,16 @@ impl Log {
         let opened = open::open(store, options)?;
         let shared = Arc::clone(&opened.writer.shared);
         let key = Arc::clone(&opened.writer.key);
-        let journals = Arc::clone(&opened.writer.journals);
-        let (requests, queue) = mpsc::channel(options.queue_len);
-        let (head_sender, heads) = watch::channel(shared.head());
-        let stopped: Arc<Mutex<Option<Arc<str>>>> = Arc::default();
-        let (wake_sealer, sealer_wakes) = std::sync::mpsc::sync_channel(1);
-        let (wake_preparer, preparer_wakes) = std::sync::mpsc::sync_channel(1);
-        let sealed = Arc::new((Mutex::new(()), parking_lot::Condvar::new()));
-        let sequencer = Sequencer {
-            writer: opened.writer,
-            queue,
-            heads: head_sender,
-            stopped: Arc::clone(&stopped),
-            wake_sealer,
-            wake_preparer,
-            sealed: Arc::clone(&sealed),
-            options: options.clone(),
-            _lock: opened.lock,
-        };
-        let origin = opened.manifest.origin.clone();
-        let sealer_shared = Arc::clone(&shared);
-        let threads = vec![
-            spawn("sequencer", move || sequencer.run()),
-            spawn("sealer", move || {
-                yield_to_commits();
-                run_sealer(&sealer_shared, &sealer_wakes, &sealed, &origin);
-            }),
-            spawn("preparer", move || {
-                yield_to_commits();
-                run_preparer(&journals, &preparer_wakes);
-            }),
-        ];
+        let running = threads::start(opened, options);
         Ok(Self {
-            manifest: opened.manifest,
+            manifest: running.manifest,
             key,
             options: options.clone(),
             shared,
-            requests: Mutex::new(Some(requests)),
-            heads,
-            stopped,
-            threads: Mutex::new(threads),
+            requests: Mutex::new(Some(running.requests)),
+            heads: running.heads,
+            stopped: running.stopped,
+            threads: Mutex::new(running.threads),
         })
     }
 
@@ -576,141 +458,6 @@ fn new_id(now: Timestamp) -> Uuid {
     let micros = now.as_micros().max(0).unsigned_abs();
     let nanos = (micros % 1_000_000) as u32 * 1000;
     Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, micros / 1_000_000, nanos))
-}
-
-/// Starts a thread whose panic ends the process: restart is the tested path.
-#[expect(clippy::expect_used, reason = "a log without its threads cannot work")]
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
-    struct AbortOnPanic;
-    impl Drop for AbortOnPanic {
-        fn drop(&mut self) {
-            if thread::panicking() {
-                std::process::abort();
-            }
-        }
-    }
-    let guarded = move || {
-        let _guard = AbortOnPanic;
-        body();
-    };
-    thread::Builder::new().name(name.to_owned()).spawn(guarded).expect("the system starts a thread")
-}
-
-/// Lets the sequencer have the processor first: a commit waits for a wake-up after
-/// each sync. Background work is bounded by back-pressure, not by priority.
-fn yield_to_commits() {
-    const NICE: i32 = 5;
-    // On Linux the priority is the calling thread's. Refused, nothing is lost but speed.
-    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        tracing::debug!(%error, "background threads run at ordinary priority");
-    }
-}
-
-type SealedSignal = Arc<(Mutex<()>, parking_lot::Condvar)>;
-
-/// The thread that owns the writer.
-struct Sequencer {
-    writer: Writer,
-    queue: mpsc::Receiver<Request>,
-    heads: watch::Sender<Arc<Head>>,
-    stopped: Arc<Mutex<Option<Arc<str>>>>,
-    wake_sealer: std::sync::mpsc::SyncSender<()>,
-    wake_preparer: std::sync::mpsc::SyncSender<()>,
-    sealed: SealedSignal,
-    options: Options,
-    _lock: LockGuard,
-}
-
-impl Sequencer {
-    fn run(mut self) {
-        self.wake_background();
-        while let Some(first) = self.queue.blocking_recv() {
-            self.wait_for_sealer();
-            let requests = self.gather(first);
-            self.writer.commit(requests);
-            self.stopped.lock().clone_from(&self.writer.stopped);
-            self.heads.send_replace(self.writer.shared.head());
-            self.wake_background();
-        }
-    }
-
-    /// Takes what waits, up to the limits of one commit. Never waits: the next batch
-    /// gathers while the disk syncs.
-    fn gather(&mut self, first: Request) -> Vec<Request> {
-        let mut records = first.batch.len();
-        let mut bytes = first.batch.byte_len();
-        let mut requests = vec![first];
-        while records < self.options.max_commit_records && bytes < self.options.max_commit_bytes {
-            let Ok(next) = self.queue.try_recv() else { break };
-            records += next.batch.len();
-            bytes += next.batch.byte_len();
-            requests.push(next);
-        }
-        requests
-    }
-
-    /// A full channel means the thread is already due to look.
-    fn wake_background(&self) {
-        self.wake_sealer.try_send(()).unwrap_or_default();
-        if self.writer.journals.wants_spare() {
-            self.wake_preparer.try_send(()).unwrap_or_default();
-        }
-    }
-
-    /// Keeps the unsealed tail, and so memory, bounded when the sealer is slower.
-    fn wait_for_sealer(&self) {
-        let (lock, condvar) = &*self.sealed;
-        let mut guard = lock.lock();
-        loop {
-            let unsealed = {
-                let state = self.writer.shared.state.read();
-                (state.head.size - state.sealed()) / SEGMENT_RECORDS
-            };
-            if unsealed < self.options.max_unsealed_segments {
-                return;
-            }
-            // A sealer that failed does not signal; look again now and then.
-            condvar.wait_for(&mut guard, std::time::Duration::from_millis(100));
-        }
-    }
-}
-
-/// Seals whatever is full whenever the head moved. An error is logged and tried
-/// again at the next commit: the journals still hold the records.
-fn run_sealer(
-    shared: &Shared,
-    wakes: &std::sync::mpsc::Receiver<()>,
-    sealed: &SealedSignal,
-    origin: &str,
-) {
-    while wakes.recv().is_ok() {
-        loop {
-            match seal_next(shared) {
-                Ok(true) => {
-                    drop(sealed.0.lock());
-                    sealed.1.notify_all();
-                }
-                Ok(false) => break,
-                Err(error) => {
-                    tracing::error!(
-                        log = origin,
-                        error = chain(&error),
-                        "could not seal a segment"
-                    );
-                    break;
-                }
-            }
-        }
-    }
-}
-
-fn run_preparer(journals: &Journals, wakes: &std::sync::mpsc::Receiver<()>) {
-    while wakes.recv().is_ok() {
-        if let Err(error) = journals.prepare() {
-            // The sequencer will meet the same error and report it to a caller.
-            tracing::warn!(error = chain(&error), "could not prepare the next journal");
-        }
-    }
 }
 
 const _: () = assert!(segment::SEGMENT_RECORDS == BUNDLE_RECORDS * segment::SEGMENT_BUNDLES as u64);

@@ -9,7 +9,7 @@
 
 use crate::{
     LogError, attachment,
-    commit::chain,
+    error::chain,
     frame::{self, Found, Frame},
     ids::Runs,
     journal,

@@ -7,7 +7,7 @@ use axum::{
 };
 use indelible_api::{Code, ErrorBody, ItemError};
 use indelible_event::EventError;
-use indelible_log::{AppendError, BatchError, LogError, StageError};
+use indelible_log::{AppendError, BatchError, LogError, StageError, chain};
 use indelible_store::StoreError;
 
 /// A request failed.
@@ -52,18 +52,6 @@ impl ApiError {
     pub(crate) const fn is_fatal(&self) -> bool {
         self.code.status() >= 500 || matches!(self.code, Code::WrongKind)
     }
-}
-
-/// An error with all its causes on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 /// The request id is not known where an error is made; a middleware puts it in.

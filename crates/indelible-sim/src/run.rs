@@ -3,7 +3,7 @@
 use crate::{Fault, Mode, Random, SimDisk};
 use indelible_event::{NATIVE, Payload, RecordHeader, Timestamp};
 use indelible_log::{
-    AppendError, Batch, Clock, Committed, Head, Kind, Options, Placed, Stepper,
+    AppendError, Batch, Clock, Committed, Head, Kind, Options, Placed, Stepper, chain,
     verify::verify_store,
 };
 use indelible_tlog::{SigningKey, VerifyingKey};
@@ -134,10 +134,6 @@ fn restart(disk: &SimDisk, promises: &mut Promises) -> Stepper {
         }
     }
     panic!("the log does not open in a hundred tries");
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {}", chain(source)))
 }
 
 fn is_simulated(error: &dyn std::error::Error) -> bool {

@@ -8,7 +8,7 @@ use crate::{
 use anyhow::{Context as _, bail};
 use indelible_client::{Client, ClientError, UrlVerdict, verify_url};
 use indelible_log::{
-    DataDir,
+    DataDir, chain,
     verify::{Coverage, FindingKind, Verdict, verify_store},
 };
 use indelible_store::LocalStore;
@@ -242,17 +242,6 @@ fn check_site(path: &Path, name: &str, key: &VerifyingKey, verdict: &mut Verdict
         index: None,
         message: format!("site: {problem}"),
     });
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 const fn word(kind: FindingKind) -> &'static str {

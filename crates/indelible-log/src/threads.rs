@@ -1,0 +1,204 @@
+//! The three threads of an open log: the sequencer commits, the sealer seals, the
+//! preparer makes the next journal ready.
+
+use crate::{
+    Options,
+    commit::{Request, Writer},
+    error::chain,
+    journal::Journals,
+    manifest::Manifest,
+    open::Opened,
+    seal::seal_next,
+    segment::SEGMENT_RECORDS,
+    shared::{Head, Shared},
+};
+use indelible_store::LockGuard;
+use parking_lot::Mutex;
+use std::{
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+use tokio::sync::{mpsc, watch};
+
+/// What a log keeps of its threads.
+pub(crate) struct Running {
+    pub(crate) manifest: Manifest,
+    /// The way in; the threads end when the last sender is dropped.
+    pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) heads: watch::Receiver<Arc<Head>>,
+    /// Why nothing more is accepted, once that is so.
+    pub(crate) stopped: Arc<Mutex<Option<Arc<str>>>>,
+    pub(crate) threads: Vec<JoinHandle<()>>,
+}
+
+/// Starts the threads of an opened log.
+pub(crate) fn start(opened: Opened, options: &Options) -> Running {
+    let Opened { manifest, writer, lock } = opened;
+    let shared = Arc::clone(&writer.shared);
+    let journals = Arc::clone(&writer.journals);
+    let (requests, queue) = mpsc::channel(options.queue_len);
+    let (head_sender, heads) = watch::channel(shared.head());
+    let stopped: Arc<Mutex<Option<Arc<str>>>> = Arc::default();
+    let (wake_sealer, sealer_wakes) = std::sync::mpsc::sync_channel(1);
+    let (wake_preparer, preparer_wakes) = std::sync::mpsc::sync_channel(1);
+    let sealed: SealedSignal = Arc::default();
+    let sequencer = Sequencer {
+        writer,
+        queue,
+        heads: head_sender,
+        stopped: Arc::clone(&stopped),
+        wake_sealer,
+        wake_preparer,
+        sealed: Arc::clone(&sealed),
+        options: options.clone(),
+        _lock: lock,
+    };
+    let origin = manifest.origin.clone();
+    let threads = vec![
+        spawn("sequencer", move || sequencer.run()),
+        spawn("sealer", move || {
+            yield_to_commits();
+            run_sealer(&shared, &sealer_wakes, &sealed, &origin);
+        }),
+        spawn("preparer", move || {
+            yield_to_commits();
+            run_preparer(&journals, &preparer_wakes);
+        }),
+    ];
+    Running { manifest, requests, heads, stopped, threads }
+}
+
+/// Starts a thread whose panic ends the process: restart is the tested path.
+#[expect(clippy::expect_used, reason = "a log without its threads cannot work")]
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+    struct AbortOnPanic;
+    impl Drop for AbortOnPanic {
+        fn drop(&mut self) {
+            if thread::panicking() {
+                std::process::abort();
+            }
+        }
+    }
+    let guarded = move || {
+        let _guard = AbortOnPanic;
+        body();
+    };
+    thread::Builder::new().name(name.to_owned()).spawn(guarded).expect("the system starts a thread")
+}
+
+/// Lets the sequencer have the processor first: a commit waits for a wake-up after
+/// each sync. Background work is bounded by back-pressure, not by priority.
+fn yield_to_commits() {
+    const NICE: i32 = 5;
+    // On Linux the priority is the calling thread's. Refused, nothing is lost but speed.
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::debug!(%error, "background threads run at ordinary priority");
+    }
+}
+
+type SealedSignal = Arc<(Mutex<()>, parking_lot::Condvar)>;
+
+/// The thread that owns the writer.
+struct Sequencer {
+    writer: Writer,
+    queue: mpsc::Receiver<Request>,
+    heads: watch::Sender<Arc<Head>>,
+    stopped: Arc<Mutex<Option<Arc<str>>>>,
+    wake_sealer: std::sync::mpsc::SyncSender<()>,
+    wake_preparer: std::sync::mpsc::SyncSender<()>,
+    sealed: SealedSignal,
+    options: Options,
+    _lock: LockGuard,
+}
+
+impl Sequencer {
+    fn run(mut self) {
+        self.wake_background();
+        while let Some(first) = self.queue.blocking_recv() {
+            self.wait_for_sealer();
+            let requests = self.gather(first);
+            self.writer.commit(requests);
+            self.stopped.lock().clone_from(&self.writer.stopped);
+            self.heads.send_replace(self.writer.shared.head());
+            self.wake_background();
+        }
+    }
+
+    /// Takes what waits, up to the limits of one commit. Never waits: the next batch
+    /// gathers while the disk syncs.
+    fn gather(&mut self, first: Request) -> Vec<Request> {
+        let mut records = first.batch.len();
+        let mut bytes = first.batch.byte_len();
+        let mut requests = vec![first];
+        while records < self.options.max_commit_records && bytes < self.options.max_commit_bytes {
+            let Ok(next) = self.queue.try_recv() else { break };
+            records += next.batch.len();
+            bytes += next.batch.byte_len();
+            requests.push(next);
+        }
+        requests
+    }
+
+    /// A full channel means the thread is already due to look.
+    fn wake_background(&self) {
+        self.wake_sealer.try_send(()).unwrap_or_default();
+        if self.writer.journals.wants_spare() {
+            self.wake_preparer.try_send(()).unwrap_or_default();
+        }
+    }
+
+    /// Keeps the unsealed tail, and so memory, bounded when the sealer is slower.
+    fn wait_for_sealer(&self) {
+        let (lock, condvar) = &*self.sealed;
+        let mut guard = lock.lock();
+        loop {
+            let unsealed = {
+                let state = self.writer.shared.state.read();
+                (state.head.size - state.sealed()) / SEGMENT_RECORDS
+            };
+            if unsealed < self.options.max_unsealed_segments {
+                return;
+            }
+            // A sealer that failed does not signal; look again now and then.
+            condvar.wait_for(&mut guard, std::time::Duration::from_millis(100));
+        }
+    }
+}
+
+/// Seals whatever is full whenever the head moved. An error is logged and tried
+/// again at the next commit: the journals still hold the records.
+fn run_sealer(
+    shared: &Shared,
+    wakes: &std::sync::mpsc::Receiver<()>,
+    sealed: &SealedSignal,
+    origin: &str,
+) {
+    while wakes.recv().is_ok() {
+        loop {
+            match seal_next(shared) {
+                Ok(true) => {
+                    drop(sealed.0.lock());
+                    sealed.1.notify_all();
+                }
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::error!(
+                        log = origin,
+                        error = chain(&error),
+                        "could not seal a segment"
+                    );
+                    break;
+                }
+            }
+        }
+    }
+}
+
+fn run_preparer(journals: &Journals, wakes: &std::sync::mpsc::Receiver<()>) {
+    while wakes.recv().is_ok() {
+        if let Err(error) = journals.prepare() {
+            // The sequencer will meet the same error and report it to a caller.
+            tracing::warn!(error = chain(&error), "could not prepare the next journal");
+        }
+    }
+}
