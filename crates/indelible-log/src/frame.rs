@@ -46,7 +46,7 @@ pub(crate) enum Found {
     /// nothing after it. `end` is where zeros begin again.
     Torn { end: u64 },
     /// Bytes that no crash leaves.
-    Damaged { offset: u64, problem: &'static str },
+    Damaged { offset: u64, problem: String },
 }
 
 /// Appends the frame of a commit to `out`, padded to whole sectors, and returns the
@@ -120,6 +120,11 @@ impl Header {
         u64::from(self.records_len) + u64::from(self.note_len)
     }
 
+    fn mismatch(&self) -> String {
+        let last = (self.first + u64::from(self.count)).saturating_sub(1);
+        format!("frame of records {} to {last} does not match its checksum", self.first)
+    }
+
     fn padded_len(&self) -> u64 {
         (HEADER_LEN as u64 + self.body_len()).next_multiple_of(SECTOR as u64)
     }
@@ -133,7 +138,7 @@ pub(crate) fn read(journal: &dyn Blob, offset: u64) -> Result<Found, StoreError>
             if zero {
                 Found::End
             } else {
-                Found::Damaged { offset, problem: "bytes after the last frame" }
+                Found::Damaged { offset, problem: "bytes after the last frame".into() }
             }
         });
     }
@@ -142,7 +147,7 @@ pub(crate) fn read(journal: &dyn Blob, offset: u64) -> Result<Found, StoreError>
     };
     let end = offset + header.padded_len();
     if end > size {
-        return Ok(Found::Damaged { offset, problem: "frame is longer than its journal" });
+        return Ok(Found::Damaged { offset, problem: "frame is longer than its journal".into() });
     }
     let body_at = offset + HEADER_LEN as u64;
     let mut body = journal.read_vec(body_at, (end - body_at) as usize)?;
@@ -150,7 +155,7 @@ pub(crate) fn read(journal: &dyn Blob, offset: u64) -> Result<Found, StoreError>
     if crc32c::crc32c(&body) == header.body_crc {
         if let Some(at) = padding.iter().position(|byte| *byte != 0) {
             let offset = body_at + (body.len() + at) as u64;
-            return Ok(Found::Damaged { offset, problem: "padding is not zero" });
+            return Ok(Found::Damaged { offset, problem: "padding is not zero".into() });
         }
         let note = body.split_off(header.records_len as usize);
         return Ok(Found::Frame(Frame {
@@ -170,7 +175,7 @@ pub(crate) fn read(journal: &dyn Blob, offset: u64) -> Result<Found, StoreError>
     if missing && rest_is_zero(journal, end)? {
         return Ok(Found::Torn { end });
     }
-    Ok(Found::Damaged { offset: body_at, problem: "frame does not match its checksum" })
+    Ok(Found::Damaged { offset: body_at, problem: header.mismatch() })
 }
 
 /// Whether a disk sector's share of `body`, which starts at `body_at`, is all zero.
@@ -195,7 +200,7 @@ fn without_header(journal: &dyn Blob, offset: u64) -> Result<Found, StoreError> 
         let end = offset + (last as u64 + 1).next_multiple_of(SECTOR as u64);
         return Ok(Found::Torn { end: end.min(journal.size()) });
     }
-    Ok(Found::Damaged { offset, problem: "no frame where one was written" })
+    Ok(Found::Damaged { offset, problem: "no frame where one was written".into() })
 }
 
 fn is_zero(bytes: &[u8]) -> bool {
