@@ -44,7 +44,7 @@ impl Stepper {
     /// Opens the log in `store`.
     ///
     /// # Errors
-    /// [`LogError`] tells why it does not open.
+    /// [`crate::LogError`] tells why it does not open.
     pub fn open(store: Arc<dyn Store>, options: &Options) -> Result<Self> {
         let opened = open::open(store, options)?;
         Ok(Self { writer: opened.writer, _lock: opened.lock })
@@ -88,7 +88,7 @@ impl Stepper {
     /// The bytes of a record.
     ///
     /// # Errors
-    /// [`LogError::NoRecord`] past the head.
+    /// [`crate::LogError::NoRecord`] past the head.
     pub fn record(&self, index: u64) -> Result<Vec<u8>> {
         self.writer.shared.record(index)
     }
