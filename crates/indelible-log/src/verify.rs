@@ -452,7 +452,7 @@ impl Check<'_> {
                     return Ok(None);
                 }
                 Found::Damaged { offset, problem } => {
-                    if look == LOOKS || !self.is_being_written() {
+                    if look == LOOKS || !self.store.is_locked() {
                         let error = crate::error::damaged(path, offset, problem);
                         self.fail(Some(self.verdict.coverage.records), &error);
                         return Ok(None);
@@ -468,7 +468,7 @@ impl Check<'_> {
     /// holds nothing that was acknowledged, but that cannot be checked.
     fn incomplete(&mut self, path: &str, at: u64) {
         self.verdict.coverage.incomplete_tail = true;
-        if !self.is_being_written() {
+        if !self.store.is_locked() {
             let message = format!(
                 "{path} ends in an incomplete frame at offset {at}: no receipt was given for it, and the next start of the server cuts it off"
             );
@@ -478,10 +478,6 @@ impl Check<'_> {
                 message,
             });
         }
-    }
-
-    fn is_being_written(&self) -> bool {
-        matches!(self.store.lock(), Err(StoreError::Locked { .. }))
     }
 
     /// Checks the checkpoint of every frame, signatures in parallel.

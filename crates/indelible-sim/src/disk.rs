@@ -280,6 +280,10 @@ impl Store for SimDisk {
         Ok(Box::new(Unlock(self.clone())))
     }
 
+    fn is_locked(&self) -> bool {
+        self.disk.lock().locked
+    }
+
     fn writer(&self, path: &str) -> Result<Box<dyn BlobWriter>> {
         let disk = self.disk.lock();
         disk.check_power(path)?;

@@ -18,9 +18,12 @@ pub fn check(store: &dyn Store) {
 }
 
 fn locks_are_exclusive(store: &dyn Store) {
+    assert!(!store.is_locked(), "nobody holds the lock");
     let guard = store.lock().expect("a free store can be locked");
+    assert!(store.is_locked(), "asking tells of the holder");
     assert!(matches!(store.lock(), Err(StoreError::Locked { .. })), "a second lock is refused");
     drop(guard);
+    assert!(!store.is_locked(), "asking does not hold the lock");
     drop(store.lock().expect("a released lock can be taken again"));
 }
 

@@ -140,6 +140,10 @@ pub trait Store: Send + Sync + Debug {
     /// [`StoreError::Locked`] at once if another holder has it.
     fn lock(&self) -> Result<LockGuard>;
 
+    /// Whether a writer holds the lock now. Changes nothing, so a verifier may ask;
+    /// `false` where that cannot be told.
+    fn is_locked(&self) -> bool;
+
     /// Starts writing an object.
     ///
     /// # Errors

@@ -84,6 +84,11 @@ impl Store for LocalStore {
         Ok(Box::new(file))
     }
 
+    fn is_locked(&self) -> bool {
+        let Ok(file) = File::open(self.path(LOCK)) else { return false };
+        matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+    }
+
     fn writer(&self, path: &str) -> Result<Box<dyn BlobWriter>> {
         let target = self.path(path);
         if target.exists() {

@@ -63,6 +63,10 @@ impl Store for MemoryStore {
         Ok(Box::new(MemoryLock(Arc::clone(&self.lock))))
     }
 
+    fn is_locked(&self) -> bool {
+        *self.lock.lock()
+    }
+
     fn writer(&self, path: &str) -> Result<Box<dyn BlobWriter>> {
         if self.files.lock().contains_key(path) {
             return Err(StoreError::AlreadyExists { path: path.to_owned() });

@@ -60,3 +60,23 @@ fn a_read_only_folder_is_refused_with_its_path() {
     assert!(matches!(error, LogError::Store(_)));
     assert!(error.to_string().contains("file"), "{error}");
 }
+
+#[test]
+fn verifying_changes_nothing_in_the_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, log) = create(folder.path(), Kind::Events);
+    log.append_event("tester", &event("e", "a")).unwrap();
+    let key = log.verifying_key().clone();
+    drop(log);
+    let root = folder.path().join("logs/prod");
+    // A torn frame, which makes verification ask whether a server is running.
+    let journal = root.join("journal/0000000000.journal");
+    let mut bytes = std::fs::read(&journal).unwrap();
+    let end = bytes.len() - 1;
+    bytes[end] = 1;
+    std::fs::write(&journal, bytes).unwrap();
+    std::fs::write(root.join("left.1-2.tmp"), b"evidence too").unwrap();
+    std::fs::remove_file(root.join("LOCK")).unwrap();
+    assert!(verify(store.as_ref(), &key).worst().is_some());
+    assert!(root.join("left.1-2.tmp").exists() && !root.join("LOCK").exists());
+}

@@ -80,7 +80,8 @@ async fn finish(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
         let text = serde_json::to_vec(&body).unwrap_or_default();
         response.headers_mut().insert(header::CONTENT_LENGTH, text.len().into());
         *response.body_mut() = Body::from(text);
-        tracing::info!(request_id = id, %method, route, code = body.code, message = body.message, "refused");
+        // Not the message: it may quote what the sender sent.
+        tracing::info!(request_id = id, %method, route, code = body.code, member = body.member, "refused");
     }
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id) {
