@@ -53,6 +53,9 @@ func (s server) get(path string, accept string) ([]byte, error) {
 		return nil, err
 	}
 	request.Header.Set("Accept", accept)
+	if token := os.Getenv("INDELIBLE_TOKEN"); token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return nil, err

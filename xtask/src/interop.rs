@@ -88,22 +88,35 @@ impl Tools {
         let mut child = Command::new(&self.indelible)
             .args(["serve", "--listen", "127.0.0.1:0", "--log-level", "warn", "--data"])
             .arg(self.folder.join("data"))
+            .arg("--bootstrap-token-file")
+            .arg(self.folder.join("operator"))
             .stdout(Stdio::piped())
             .spawn()
             .context("could not start the server")?;
         let url = announced_url(&mut child)?;
         let running = Running(child);
         if !self.folder.join("data/logs/prod").exists() {
-            self.client(&url, &["log", "create", "prod"])?;
+            let operator = fs::read_to_string(self.folder.join("operator"))?;
+            self.client(&url, operator.trim(), &["log", "create", "prod"])?;
+            let grants = ["--grant", "writer:prod", "--grant", "auditor:prod"];
+            let create = [["token", "create"].as_slice(), &["interop"], &grants].concat();
+            let token = self.client(&url, operator.trim(), &create)?;
+            fs::write(self.folder.join("token"), token)?;
         }
         fs::write(self.folder.join("url"), &url)?;
         Ok((running, url))
     }
 
-    fn client(&self, url: &str, arguments: &[&str]) -> anyhow::Result<String> {
+    /// The token that may append and read.
+    fn token(&self) -> anyhow::Result<String> {
+        Ok(fs::read_to_string(self.folder.join("token"))?.trim().to_owned())
+    }
+
+    fn client(&self, url: &str, token: &str, arguments: &[&str]) -> anyhow::Result<String> {
         let output = Command::new(&self.indelible)
             .args(["--url", url])
             .args(arguments)
+            .env("INDELIBLE_TOKEN", token)
             .stderr(Stdio::inherit())
             .output()?;
         anyhow::ensure!(output.status.success(), "indelible {} failed", arguments.join(" "));
@@ -111,7 +124,7 @@ impl Tools {
     }
 
     fn output(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        self.client(&fs::read_to_string(self.folder.join("url"))?, arguments)
+        self.client(&fs::read_to_string(self.folder.join("url"))?, &self.token()?, arguments)
     }
 
     fn append(&self, first: usize, count: usize) -> anyhow::Result<()> {
@@ -127,12 +140,13 @@ impl Tools {
         self.output(&["append", "prod", &path.display().to_string()]).map(drop)
     }
 
-    fn fsck_command(&self, url: &str) -> Command {
+    fn fsck_command(&self, url: &str) -> anyhow::Result<Command> {
         let mut command = Command::new(&self.fsck);
         command.arg(format!("-storage_url={url}/tlog/prod/"));
         command.arg(format!("-public_key={}", self.key().display()));
         command.args(["-ui=false", "-N=8"]);
-        command
+        command.arg(format!("-bearer_token={}", self.token()?));
+        Ok(command)
     }
 
     /// fsck ends with status 0 whatever it finds: what counts is what it says. It gets
@@ -140,7 +154,7 @@ impl Tools {
     /// would wait for ever.
     fn fsck(&self, url: &str, accept: bool) -> anyhow::Result<()> {
         let said = self.folder.join("fsck.log");
-        let mut child = self.fsck_command(url).stderr(File::create(&said)?).spawn()?;
+        let mut child = self.fsck_command(url)?.stderr(File::create(&said)?).spawn()?;
         let deadline = Instant::now() + Duration::from_secs(120);
         while child.try_wait()?.is_none() {
             if Instant::now() > deadline {
@@ -177,10 +191,11 @@ impl Tools {
 
     fn check(&self, url: &str) -> anyhow::Result<()> {
         let key = self.key().display().to_string();
-        run(
-            &self.interop.display().to_string(),
-            &["check", "-url", url, "-log", "prod", "-key", &key],
-        )
+        let status = Command::new(&self.interop)
+            .args(["check", "-url", url, "-log", "prod", "-key", &key])
+            .env("INDELIBLE_TOKEN", self.token()?)
+            .status()?;
+        if status.success() { Ok(()) } else { bail!("golang.org/x/mod/sumdb refuses the log") }
     }
 
     fn fsck_tampered(&self, url: &str, path: &str) -> anyhow::Result<()> {

@@ -36,6 +36,10 @@ codes! {
     UnknownFormat = "unknown_format", 400;
     /// The name is not 1 to 63 of a-z, 0-9 and -.
     InvalidLogName = "invalid_log_name", 400;
+    /// No credential, or one that is unknown, expired or revoked.
+    Unauthenticated = "unauthenticated", 401;
+    /// The credential is known, but may not do this.
+    Forbidden = "forbidden", 403;
     /// No such path.
     NotFound = "not_found", 404;
     /// No log of that name.
@@ -46,6 +50,10 @@ codes! {
     MethodNotAllowed = "method_not_allowed", 405;
     /// The body did not arrive in time.
     Timeout = "timeout", 408;
+    /// No token, grant or waiting act with that id.
+    EntryNotFound = "entry_not_found", 404;
+    /// The act cannot be done in this state; the message says why.
+    Conflict = "conflict", 409;
     /// There is a log of that name already.
     LogExists = "log_exists", 409;
     /// The id was used before for other data; nothing of the batch was appended.
@@ -56,6 +64,8 @@ codes! {
     TooLarge = "too_large", 413;
     /// Content-Type or Content-Encoding is not one of those taken.
     UnsupportedMediaType = "unsupported_media_type", 415;
+    /// Too many requests; try again after Retry-After seconds. Nothing was done.
+    RateLimited = "rate_limited", 429;
     /// A defect of the server, or stored bytes that are damaged; see its log.
     Internal = "internal", 500;
     /// Too much at once; try again after Retry-After seconds. Nothing was appended.
@@ -65,6 +75,10 @@ codes! {
     LogStopped = "log_stopped", 503;
     /// The server is shutting down; nothing was appended.
     ShuttingDown = "shutting_down", 503;
+    /// The trail of accesses cannot be written, so nothing is answered.
+    TrailUnavailable = "trail_unavailable", 503;
+    /// The identity provider's keys cannot be fetched, and none are cached.
+    IssuerUnavailable = "issuer_unavailable", 503;
     /// No room on the log's storage; nothing was appended.
     StorageFull = "storage_full", 507;
 }

@@ -2,9 +2,11 @@
 //! `indelible-server` derives the OpenAPI document from these types.
 #![warn(missing_docs)]
 
+mod access;
 mod code;
 mod types;
 
+pub use access::*;
 pub use code::Code;
 pub use types::*;
 

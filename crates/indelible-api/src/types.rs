@@ -53,6 +53,19 @@ pub struct LogInfo {
     pub kind: String,
     /// Whether the log accepts appends; false after a storage error.
     pub accepting: bool,
+    /// Whether anybody may fetch checkpoints and hash tiles.
+    pub public: bool,
+    /// All keys that have signed its checkpoints, oldest first; `vkey` is the newest.
+    pub keys: Vec<LogKey>,
+}
+
+/// A key that signs, or has signed, the checkpoints of a log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LogKey {
+    /// The key (C2SP vkey).
+    pub vkey: String,
+    /// Until when it signs, if it was replaced.
+    pub signs_until: Option<String>,
 }
 
 /// A page of a list.

@@ -10,10 +10,14 @@ pub(crate) type Result<T> = std::result::Result<T, ClientError>;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Not a URL of a server.
-    #[error(
-        "{0:?} is not a URL such as http://127.0.0.1:7070 (plain http; TLS comes with access control)"
-    )]
+    #[error("{0:?} is not a URL such as https://log.example.com or http://127.0.0.1:7070")]
     Url(String),
+    /// The token could be read on the way.
+    #[error("{0} is another machine, and over plain HTTP the token could be read on the way")]
+    PlainHttp(String),
+    /// A credential cannot be used; which one.
+    #[error("{0} cannot be used")]
+    Credentials(&'static str),
     /// The server could not be reached, or the connection broke: what was sent may or
     /// may not have been carried out.
     #[error("could not talk to {url}")]

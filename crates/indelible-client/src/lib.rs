@@ -11,6 +11,7 @@
 //! the same id with the same bytes gets the first receipt).
 #![warn(missing_docs)]
 
+mod admin;
 mod error;
 mod log;
 mod verify;
@@ -22,12 +23,34 @@ pub use verify::{UrlVerdict, verify_url};
 use error::Result;
 use indelible_api::{Code, CreateLog, ErrorBody, LogInfo, Page};
 use indelible_tlog::VerifyingKey;
-use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use reqwest::{
+    Method, RequestBuilder, Response, StatusCode,
+    header::{AUTHORIZATION, HeaderValue},
+};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
 /// Tries of a request that the server says it did not carry out.
 const TRIES: u32 = 5;
+
+/// Who the client is, and whom it trusts.
+#[derive(Clone, Default)]
+pub struct Credentials {
+    /// Bearer token.
+    pub token: Option<String>,
+    /// Authorities to trust besides the system's, PEM.
+    pub authorities: Option<Vec<u8>>,
+    /// Client certificate and its private key, PEM.
+    pub identity: Option<Vec<u8>>,
+    /// Send the token over plain HTTP to other machines too.
+    pub plain_http: bool,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credentials(…)")
+    }
+}
 
 /// A connection to one server. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -37,18 +60,49 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of the server at `url`, such as `http://127.0.0.1:7070`.
+    /// A client of the server at `url`, such as `https://log.example.com` or
+    /// `http://127.0.0.1:7070`.
     ///
     /// # Errors
-    /// [`ClientError::Url`] when it is not an http URL.
-    pub fn new(url: &str) -> Result<Self> {
+    /// [`ClientError::Url`] when it is not a URL of a server,
+    /// [`ClientError::PlainHttp`] when the token could be read on the way,
+    /// [`ClientError::Credentials`] when they cannot be used.
+    pub fn new(url: &str, credentials: &Credentials) -> Result<Self> {
         let base = url.trim_end_matches('/');
-        if !base.starts_with("http://") || reqwest::Url::parse(base).is_err() {
-            return Err(ClientError::Url(url.to_owned()));
-        }
-        let http = reqwest::Client::builder()
+        let parsed = reqwest::Url::parse(base)
+            .ok()
+            .filter(|parsed| {
+                matches!(parsed.scheme(), "http" | "https")
+                    && parsed.username().is_empty()
+                    && parsed.password().is_none()
+            })
+            .ok_or_else(|| ClientError::Url(url.to_owned()))?;
+        let unusable = |what: &'static str| move |_| ClientError::Credentials(what);
+        let mut builder = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(10))
             .read_timeout(Duration::from_secs(120))
+            // A credential goes to the server it is for, and nowhere else.
+            .redirect(reqwest::redirect::Policy::none());
+        if let Some(token) = &credentials.token {
+            if parsed.scheme() == "http" && !is_loopback(&parsed) && !credentials.plain_http {
+                return Err(ClientError::PlainHttp(base.to_owned()));
+            }
+            let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
+                .map_err(|_| ClientError::Credentials("the token"))?;
+            value.set_sensitive(true);
+            builder = builder.default_headers([(AUTHORIZATION, value)].into_iter().collect());
+        }
+        if let Some(pem) = &credentials.authorities {
+            let authorities = reqwest::Certificate::from_pem_bundle(pem)
+                .map_err(unusable("the file of authorities"))?;
+            builder = builder.tls_certs_merge(authorities);
+        }
+        if let Some(pem) = &credentials.identity {
+            let identity = reqwest::Identity::from_pem(pem)
+                .map_err(unusable("the client certificate and its key"))?;
+            builder = builder.identity(identity);
+        }
+        let http = builder
             .build()
             .map_err(|e| ClientError::Connect { url: base.to_owned(), source: e })?;
         Ok(Self { http, base: base.to_owned() })
@@ -154,6 +208,17 @@ impl Client {
     }
 }
 
+fn is_loopback(url: &reqwest::Url) -> bool {
+    match url.host_str() {
+        Some("localhost") => true,
+        Some(host) => {
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        }
+        None => false,
+    }
+}
+
 fn retry_after(answer: &Response) -> Option<Duration> {
     let retryable =
         matches!(answer.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
@@ -187,6 +252,7 @@ pub(crate) fn segment(text: &str) -> String {
 impl ClientError {
     /// Whether the server said that nothing was done and that trying again helps.
     fn is_retryable(&self) -> bool {
-        matches!(self, Self::Api { body, .. } if body.code == Code::Overloaded.name())
+        let retryable = [Code::Overloaded.name(), Code::RateLimited.name()];
+        matches!(self, Self::Api { body, .. } if retryable.contains(&body.code.as_str()))
     }
 }

@@ -7,11 +7,13 @@ use crate::{
     frame,
     ids::IdHash,
     journal::Journals,
+    keys::KeyRing,
     shared::{Commit, Head, OpenJournal, Position, Shared},
 };
 use indelible_event::Envelope;
 use indelible_store::{Journal, StoreError};
-use indelible_tlog::{Checkpoint, Frontier, SigningKey, leaf_hash};
+use indelible_tlog::{Checkpoint, Frontier, leaf_hash};
+use parking_lot::RwLock;
 use std::sync::Arc;
 
 /// Answers one batch.
@@ -23,11 +25,14 @@ pub(crate) struct Request {
     pub(crate) reply: Reply,
 }
 
+/// The keys in force; replaced whole when a key is.
+pub(crate) type SharedKeys = Arc<RwLock<Arc<KeyRing>>>;
+
 /// The single writer of a log.
 pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) journals: Arc<Journals>,
-    pub(crate) key: Arc<SigningKey>,
+    pub(crate) keys: SharedKeys,
     pub(crate) clock: Arc<dyn Clock>,
     /// The tree of all committed records.
     pub(crate) frontier: Frontier,
@@ -115,7 +120,13 @@ impl Writer {
             frontier.push(leaf, |level, _, hash| commit.nodes.push((level, hash)));
         }
         // 3. Sign the checkpoint.
-        let head = self.sign(&frontier, commit.time_us);
+        let head = match self.sign(&frontier, commit.time_us) {
+            Ok(head) => head,
+            Err(error) => {
+                self.forget(requests, &plan.new, first);
+                return Err(error);
+            }
+        };
         // 4. Write the frame.
         let written = self.write_frame(requests, &plan, first, &head, &mut commit);
         let (number, file) = match written {
@@ -230,11 +241,27 @@ impl Writer {
         Ok(None)
     }
 
-    fn sign(&self, frontier: &Frontier, time_us: i64) -> Arc<Head> {
-        let origin = self.key.verifying_key().name().to_owned();
+    /// Signs with every key that signs now. A key that cannot be used refuses the
+    /// batch: nothing was written, and the log goes on once it can.
+    fn sign(
+        &self,
+        frontier: &Frontier,
+        time_us: i64,
+    ) -> std::result::Result<Arc<Head>, CommitError> {
+        let keys = Arc::clone(&self.keys.read());
+        let origin = keys.origin().to_owned();
         let checkpoint = Checkpoint::new(origin, frontier.size(), frontier.root());
-        let note = checkpoint.sign(&self.key).into();
-        Arc::new(Head { size: checkpoint.size, root: checkpoint.root, note, time_us })
+        match keys.sign(&checkpoint, time_us) {
+            Ok(note) => {
+                let (size, root) = (checkpoint.size, checkpoint.root);
+                Ok(Arc::new(Head { size, root, note: note.into(), time_us }))
+            }
+            Err(error) => {
+                let reason: Arc<str> = chain(&error).into();
+                tracing::error!(error = %reason, "a commit was refused");
+                Err(CommitError::Batch(AppendError::Signing(reason)))
+            }
+        }
     }
 
     /// Encodes the frame and writes it to the current journal, or to the next one if

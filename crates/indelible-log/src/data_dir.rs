@@ -3,10 +3,11 @@
 use crate::{
     Kind, LogError, Manifest, Options,
     error::{Result, damaged},
+    keys::KeyRing,
 };
 use indelible_event::Timestamp;
 use indelible_store::{LocalStore, Store, StoreError};
-use indelible_tlog::SigningKey;
+use indelible_tlog::VerifyingKey;
 use std::{path::Path, sync::Arc};
 use zeroize::Zeroizing;
 
@@ -165,9 +166,43 @@ impl DataDir {
         check_log_name(log)?;
         let store = LocalStore::create(self.path().join("logs").join(log))?;
         let _lock = store.lock()?;
-        let seed = random::<32>()?;
-        create_in(&store, &self.origin(log), kind, options, &seed)
+        manifest(&self.origin(log), kind, options).create(&store, options)
     }
+
+    /// The newest key of an existing log, without opening it.
+    ///
+    /// # Errors
+    /// [`LogError::NoLog`] when there is none of that name.
+    pub fn verifying_key(&self, log: &str, options: &Options) -> Result<VerifyingKey> {
+        let store = self.store(log)?;
+        Ok(KeyRing::load(store.as_ref(), options)?.current().clone())
+    }
+
+    /// Removes what is left of a log whose making was cut short, so that the name can
+    /// be used. A folder that ever took a record is never touched.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyExists`] when the log has been in use.
+    pub fn discard_unused(&self, log: &str) -> Result<()> {
+        check_log_name(log)?;
+        let store = match self.store(log) {
+            Err(LogError::NoLog(_)) => return Ok(()),
+            other => other?,
+        };
+        let _lock = store.lock()?;
+        for folder in ["journal", "segments"] {
+            if let Some(path) = store.list(folder)?.pop() {
+                return Err(StoreError::AlreadyExists { path }.into());
+            }
+        }
+        store.delete(crate::manifest::PATH)?;
+        Ok(())
+    }
+}
+
+fn manifest(origin: &str, kind: Kind, options: &Options) -> Manifest {
+    let created_at = Timestamp::from_micros(options.clock.now_us()).to_string();
+    Manifest { origin: origin.to_owned(), kind, created_at }
 }
 
 /// Creates a log in a store from a seed for its key.
@@ -178,8 +213,5 @@ pub(crate) fn create_in(
     options: &Options,
     seed: &[u8; 32],
 ) -> Result<()> {
-    let key = SigningKey::from_seed(origin, seed)
-        .map_err(|source| LogError::Key { path: origin.to_owned(), source })?;
-    let created_at = Timestamp::from_micros(options.clock.now_us()).to_string();
-    Manifest { origin: origin.to_owned(), kind, created_at }.create(store, &key)
+    manifest(origin, kind, options).create_from_seed(store, seed)
 }

@@ -62,6 +62,17 @@ pub enum LogError {
         /// Why.
         source: KeyError,
     },
+    /// A secret key, or the reference to one, cannot be used.
+    #[error("the signing key of {path} cannot be used: {problem}")]
+    KeyStore {
+        /// Where it, or the reference to it, is.
+        path: String,
+        /// Why.
+        problem: String,
+    },
+    /// A checkpoint could not be signed.
+    #[error("could not sign: {0}")]
+    Signing(String),
     /// The name or setting is not allowed.
     #[error("{0}")]
     Invalid(String),
@@ -92,6 +103,10 @@ pub enum AppendError {
     /// There is no room; nothing was written, and appends work again once there is.
     #[error("no space left on the storage of the log")]
     Full(#[source] Arc<StoreError>),
+    /// The checkpoint could not be signed; nothing was written, and appends work again
+    /// once the key does.
+    #[error("the signing key cannot be used now: {0}")]
+    Signing(Arc<str>),
     /// The log stopped after a storage error. What was in flight may or may not have
     /// been written; restart, and append the same ids again to find out.
     #[error("the log has stopped accepting: {0}")]

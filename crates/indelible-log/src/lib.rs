@@ -25,7 +25,7 @@
 //!     "actor":{"type":"user","id":"ada"},"outcome":{"result":"success"}}"#;
 //! let receipt = log.append_event("me", event)?;
 //! let proof = log.prove(receipt.index, None)?;
-//! proof.verify(&log.record(receipt.index)?, log.verifying_key())?;
+//! proof.verify(&log.record(receipt.index)?, &log.verifying_key())?;
 //! # Ok(())
 //! # }
 //! ```
@@ -45,6 +45,7 @@ mod error;
 mod frame;
 mod ids;
 mod journal;
+mod keys;
 mod log;
 mod manifest;
 mod open;
@@ -58,6 +59,7 @@ pub mod verify;
 pub use batch::{Batch, BatchError, Committed, MAX_BATCH_BYTES, MAX_BATCH_RECORDS, Placed};
 pub use data_dir::{DataDir, check_log_name};
 pub use error::{AppendError, LogError, Result, chain};
+pub use keys::KeyStore;
 pub use log::{Log, Receipt, StageError, Stats};
 pub use manifest::{Kind, Manifest};
 pub use segment::{BUNDLE_RECORDS as RECORDS_PER_BUNDLE, SEGMENT_RECORDS as RECORDS_PER_SEGMENT};
@@ -115,6 +117,8 @@ pub struct Options {
     pub known: Vec<KnownCheckpoint>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
+    /// Keeps the secret keys of new logs; without it they are in the logs' folders.
+    pub key_store: Option<Arc<dyn KeyStore>>,
 }
 
 impl Default for Options {
@@ -127,6 +131,7 @@ impl Default for Options {
             max_unsealed_segments: 4,
             known: Vec::new(),
             clock: Arc::new(SystemClock),
+            key_store: None,
         }
     }
 }

@@ -3,10 +3,10 @@
 use crate::{
     AppendError, Batch, BatchError, Committed, Head, Kind, LogError, Manifest, Options, Placed,
     attachment,
-    commit::{Reply, Request},
+    commit::{Reply, Request, SharedKeys},
     error::Result,
     ids::IdHash,
-    open,
+    keys, open,
     segment::{self, BUNDLE_RECORDS},
     shared::Shared,
     threads,
@@ -17,8 +17,8 @@ use indelible_event::{
 };
 use indelible_store::Store;
 use indelible_tlog::{
-    Checkpoint, Hash, NodeReader as _, OfflineProof, SigningKey, TilePath, VerifyingKey,
-    consistency_proof, inclusion_proof, leaf_hash, root,
+    Checkpoint, Hash, NodeReader as _, OfflineProof, TilePath, VerifyingKey, consistency_proof,
+    inclusion_proof, leaf_hash, root,
 };
 use parking_lot::Mutex;
 use std::{ops::Range, sync::Arc, thread::JoinHandle};
@@ -33,13 +33,15 @@ const MAX_EVENT_BYTES: usize = 16 << 20;
 #[derive(Debug)]
 pub struct Log {
     manifest: Manifest,
-    key: Arc<SigningKey>,
+    keys: SharedKeys,
     options: Options,
     shared: Arc<Shared>,
     requests: Mutex<Option<mpsc::Sender<Request>>>,
     heads: watch::Receiver<Arc<Head>>,
     stopped: Arc<Mutex<Option<Arc<str>>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Held while a key is replaced.
+    replacing: Mutex<()>,
 }
 
 /// What one appended event gets.
@@ -100,17 +102,18 @@ impl Log {
     pub fn open(store: Arc<dyn Store>, options: &Options) -> Result<Self> {
         let opened = open::open(store, options)?;
         let shared = Arc::clone(&opened.writer.shared);
-        let key = Arc::clone(&opened.writer.key);
+        let keys = Arc::clone(&opened.writer.keys);
         let running = threads::start(opened, options);
         Ok(Self {
             manifest: running.manifest,
-            key,
+            keys,
             options: options.clone(),
             shared,
             requests: Mutex::new(Some(running.requests)),
             heads: running.heads,
             stopped: running.stopped,
             threads: Mutex::new(running.threads),
+            replacing: Mutex::default(),
         })
     }
 
@@ -120,10 +123,40 @@ impl Log {
         &self.manifest
     }
 
-    /// The key that checks its checkpoints.
+    /// The newest key that checks its checkpoints.
     #[must_use]
-    pub fn verifying_key(&self) -> &VerifyingKey {
-        self.key.verifying_key()
+    pub fn verifying_key(&self) -> VerifyingKey {
+        self.keys.read().current().clone()
+    }
+
+    /// All keys that have signed its checkpoints, oldest first.
+    #[must_use]
+    pub fn verifying_keys(&self) -> Vec<VerifyingKey> {
+        self.keys.read().verifying_keys()
+    }
+
+    /// Makes a key that can replace the newest one; nothing signs with it yet.
+    ///
+    /// # Errors
+    /// What the store, or the key store, says.
+    pub fn stage_key(&self) -> Result<VerifyingKey> {
+        keys::stage(self.shared.store.as_ref(), &self.manifest.origin, &self.options)
+    }
+
+    /// Signs with a staged key from the next commit on; the key before it signs beside
+    /// it until `overlap_until`. Doing it again with the same key changes nothing.
+    ///
+    /// # Errors
+    /// [`LogError::NoLog`] when the key was not staged.
+    pub fn replace_key(&self, key: &VerifyingKey, overlap_until: Timestamp) -> Result<()> {
+        let _replacing = self.replacing.lock();
+        let ring = Arc::clone(&self.keys.read());
+        if ring.verifying_keys().contains(key) {
+            return Ok(());
+        }
+        let next = ring.with(self.shared.store.as_ref(), &self.options, key, overlap_until)?;
+        *self.keys.write() = Arc::new(next);
+        Ok(())
     }
 
     /// The latest committed checkpoint.
@@ -399,9 +432,9 @@ impl Log {
         if size == head.size {
             return Ok(Arc::clone(&head.note));
         }
-        let checkpoint =
-            Checkpoint::new(self.key.verifying_key().name().to_owned(), size, self.root(size)?);
-        Ok(checkpoint.sign(&self.key).into())
+        let checkpoint = Checkpoint::new(self.manifest.origin.clone(), size, self.root(size)?);
+        let keys = Arc::clone(&self.keys.read());
+        Ok(keys.sign(&checkpoint, self.options.clock.now_us())?.into())
     }
 
     /// The offline proof of a record, under the checkpoint of `size` records or the

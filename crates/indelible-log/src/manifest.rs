@@ -1,10 +1,15 @@
 //! What a log is: a note signed by its own key, written when it is created.
 //! docs/formats.md §2.
 
-use crate::error::{LogError, Result, damaged};
+use crate::{
+    Options,
+    error::{LogError, Result, damaged},
+    keys,
+};
 use indelible_store::{Store, StoreError};
-use indelible_tlog::{Note, SigningKey, VerifyingKey};
-use std::fmt;
+use indelible_tlog::{Note, Signer, SigningKey, VerifyingKey};
+use std::{fmt, sync::Arc};
+use zeroize::Zeroizing;
 
 /// Path of the manifest in its log's store.
 pub(crate) const PATH: &str = "log";
@@ -59,7 +64,30 @@ impl Manifest {
 
     /// Creates the manifest and key of a new log. The key goes first: a key alone is
     /// not a log, and the next attempt replaces it.
-    pub(crate) fn create(&self, store: &dyn Store, key: &SigningKey) -> Result<()> {
+    pub(crate) fn create(&self, store: &dyn Store, options: &Options) -> Result<()> {
+        self.create_with(store, |origin| {
+            let (text, key) = keys::make(origin, options)?;
+            let signer = keys::signer(origin, &text, options)?;
+            debug_assert_eq!(signer.verifying_key(), &key);
+            Ok((text, signer))
+        })
+    }
+
+    /// The same, from the seed of its key.
+    pub(crate) fn create_from_seed(&self, store: &dyn Store, seed: &[u8; 32]) -> Result<()> {
+        self.create_with(store, |origin| {
+            let key = SigningKey::from_seed(origin, seed)
+                .map_err(|source| LogError::Key { path: origin.to_owned(), source })?;
+            let text = Zeroizing::new(format!("{}\n", key.to_secret_text().as_str()));
+            Ok((text, Arc::new(key) as Arc<dyn Signer>))
+        })
+    }
+
+    fn create_with(
+        &self,
+        store: &dyn Store,
+        key: impl FnOnce(&str) -> Result<(Zeroizing<String>, Arc<dyn Signer>)>,
+    ) -> Result<()> {
         match store.open(PATH) {
             Err(StoreError::NotFound { .. }) => {}
             Ok(_) => return Err(StoreError::AlreadyExists { path: PATH.to_owned() }.into()),
@@ -69,11 +97,12 @@ impl Manifest {
             Ok(()) | Err(StoreError::NotFound { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        store.create(KEY_PATH, format!("{}\n", key.to_secret_text().as_str()).as_bytes())?;
+        let (secret, signer) = key(&self.origin)?;
+        store.create(KEY_PATH, secret.as_bytes())?;
         // If we crash here there is no log yet.
         let text = self.to_string();
-        let note = format!("{text}\n{}", key.sign(&text));
-        store.create(PATH, note.as_bytes())?;
+        let line = signer.sign_text(&text).map_err(|e| LogError::Signing(e.0))?;
+        store.create(PATH, format!("{text}\n{line}").as_bytes())?;
         Ok(())
     }
 
@@ -95,13 +124,14 @@ impl Manifest {
     }
 }
 
-/// Reads the secret key of a log.
-pub(crate) fn read_key(store: &dyn Store) -> Result<SigningKey> {
-    let bytes = match store.read(KEY_PATH) {
+/// The origin that an unchecked manifest names: where to look for the key that checks it.
+pub(crate) fn origin(store: &dyn Store) -> Result<String> {
+    let bytes = match store.read(PATH) {
         Err(StoreError::NotFound { path }) => return Err(LogError::NoLog(path)),
-        other => zeroize::Zeroizing::new(other?),
+        other => other?,
     };
-    let text = std::str::from_utf8(&bytes).ok().and_then(|text| text.strip_suffix('\n'));
-    let parsed = text.map_or(Err(indelible_tlog::KeyError::Malformed), str::parse);
-    parsed.map_err(|source| LogError::Key { path: KEY_PATH.to_owned(), source })
+    let note = Note::parse(&bytes).map_err(|e| damaged(PATH, 0, e.to_string()))?;
+    Manifest::parse(&note.text)
+        .map(|manifest| manifest.origin)
+        .ok_or_else(|| damaged(PATH, 0, "not the manifest of a log"))
 }

@@ -8,16 +8,16 @@ use crate::{
     frame::{self, Found, Frame, SECTOR},
     ids::{HotIds, IdHash, Runs},
     journal::{self, Journals},
-    manifest::{self, Kind, Manifest},
+    keys::KeyRing,
+    manifest::{Kind, Manifest},
     seal::read_bundle,
     segment::{self, SEGMENT_BUNDLES, SEGMENT_LEVEL, Segment, Trailer},
     shared::{Commit, Head, OpenJournal, Position, Shared, State},
 };
 use indelible_event::record_id;
 use indelible_store::{Journal, LockGuard, Store};
-use indelible_tlog::{
-    BundleEntries, Checkpoint, Frontier, SigningKey, VerifyingKey, leaf_hash, root,
-};
+use indelible_tlog::{BundleEntries, Checkpoint, Frontier, VerifyingKey, leaf_hash, root};
+use parking_lot::RwLock;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// An opened log, before its threads run.
@@ -31,10 +31,12 @@ pub(crate) struct Opened {
 /// Opens the log in `store`.
 pub(crate) fn open(store: Arc<dyn Store>, options: &Options) -> Result<Opened> {
     let lock = store.lock()?;
-    let key = manifest::read_key(store.as_ref())?;
-    let manifest = Manifest::read(store.as_ref(), key.verifying_key())?;
-    let (segments, sealed_head) = open_segments(store.as_ref(), key.verifying_key())?;
-    let mut recovery = Recovery::new(&key, &segments, sealed_head.as_ref());
+    let ring = KeyRing::load(store.as_ref(), options)?;
+    let keys = ring.verifying_keys();
+    let manifest = Manifest::read(store.as_ref(), ring.first())?;
+    let (segments, sealed_head) = open_segments(store.as_ref(), &keys)?;
+    let now_us = options.clock.now_us();
+    let mut recovery = Recovery::new(&ring, now_us, &segments, sealed_head.as_ref());
     let journals = list_journals(store.as_ref())?;
     for number in &journals {
         recovery.replay(store.as_ref(), *number)?;
@@ -55,14 +57,14 @@ pub(crate) fn open(store: Arc<dyn Store>, options: &Options) -> Result<Opened> {
     }
     state.journals = recovery.open;
     let shared = Arc::new(Shared::new(Arc::clone(&store), state, hot));
-    check_known(&shared, options, key.verifying_key())?;
+    check_known(&shared, options, &keys)?;
     let next_number = journals.last().map_or(0, |last| last + 1);
     let writer = Writer {
         journals: Arc::new(Journals::new(store, next_number, options.journal_capacity)),
         frontier: recovery.frontier,
         current: recovery.current,
         shared,
-        key: Arc::new(key),
+        keys: Arc::new(RwLock::new(Arc::new(ring))),
         clock: Arc::clone(&options.clock),
         buffer: Vec::new(),
         stopped: None,
@@ -75,7 +77,7 @@ pub(crate) fn open(store: Arc<dyn Store>, options: &Options) -> Result<Opened> {
 
 /// Opens all segments, which must follow each other from 0, and returns the newest
 /// checkpoint in their footers.
-fn open_segments(store: &dyn Store, key: &VerifyingKey) -> Result<(Vec<Trailer>, Option<Head>)> {
+fn open_segments(store: &dyn Store, keys: &[VerifyingKey]) -> Result<(Vec<Trailer>, Option<Head>)> {
     let mut numbers = Vec::new();
     for path in store.list("segments")? {
         let number =
@@ -93,7 +95,7 @@ fn open_segments(store: &dyn Store, key: &VerifyingKey) -> Result<(Vec<Trailer>,
         // Checkpoints only grow, so the last footer has the newest.
         if *number + 1 == numbers.len() as u64 {
             newest =
-                Some(head_of_note(segment.path(), footer.note, segment.trailer.time_us.1, key)?);
+                Some(head_of_note(segment.path(), footer.note, segment.trailer.time_us.1, keys)?);
         }
         trailers.push(segment.trailer);
     }
@@ -101,8 +103,8 @@ fn open_segments(store: &dyn Store, key: &VerifyingKey) -> Result<(Vec<Trailer>,
 }
 
 /// A stored checkpoint whose signature holds, as a head.
-fn head_of_note(path: &str, note: Vec<u8>, time_us: i64, key: &VerifyingKey) -> Result<Head> {
-    let checkpoint = Checkpoint::verify(&note, key)
+fn head_of_note(path: &str, note: Vec<u8>, time_us: i64, keys: &[VerifyingKey]) -> Result<Head> {
+    let checkpoint = Checkpoint::verify_any(&note, keys)
         .map_err(|source| LogError::Checkpoint { path: path.to_owned(), source })?;
     let note = String::from_utf8(note).map_err(|_| damaged(path, 0, "checkpoint is not UTF-8"))?;
     Ok(Head { size: checkpoint.size, root: checkpoint.root, note: note.into(), time_us })
@@ -123,7 +125,8 @@ type Replayed = (u64, Commit, Vec<Option<IdHash>>);
 
 /// Replays the journals on top of the sealed segments.
 struct Recovery<'a> {
-    key: &'a SigningKey,
+    keys: &'a KeyRing,
+    now_us: i64,
     sealed: u64,
     frontier: Frontier,
     commits: Vec<Replayed>,
@@ -147,12 +150,18 @@ struct Torn {
 }
 
 impl<'a> Recovery<'a> {
-    fn new(key: &'a SigningKey, segments: &[Trailer], sealed_head: Option<&Head>) -> Self {
+    fn new(
+        keys: &'a KeyRing,
+        now_us: i64,
+        segments: &[Trailer],
+        sealed_head: Option<&Head>,
+    ) -> Self {
         let mut upper = Frontier::new();
         segments.iter().for_each(|trailer| upper.push(trailer.root, |_, _, _| {}));
         let frontier = upper.scaled(SEGMENT_LEVEL).unwrap_or_default();
         Self {
-            key,
+            keys,
+            now_us,
             sealed: frontier.size(),
             frontier,
             commits: Vec::new(),
@@ -261,7 +270,7 @@ impl<'a> Recovery<'a> {
                     && checkpoint.size == end
                     && self.frontier.size() == end
                     && checkpoint.root == self.frontier.root()
-                    && checkpoint.origin == self.key.verifying_key().name()
+                    && checkpoint.origin == self.keys.origin()
             });
             if !agrees {
                 return Err(damaged(
@@ -314,7 +323,6 @@ impl<'a> Recovery<'a> {
     /// The head: the last frame's checkpoint, or the one the segments carry. Its
     /// signature must hold, and no footer may vouch for more records than are here.
     fn check_head(&self, sealed_head: Option<Head>) -> Result<Arc<Head>> {
-        let key = self.key.verifying_key();
         let size = self.frontier.size();
         if let Some(head) = sealed_head.as_ref().filter(|head| head.size > size) {
             return Err(LogError::RolledBack {
@@ -325,7 +333,8 @@ impl<'a> Recovery<'a> {
         }
         match (&self.last, sealed_head) {
             (Some((path, last)), _) if last.first + u64::from(last.count) == size => {
-                head_of_note(path, last.note.clone(), last.time_us, key).map(Arc::new)
+                head_of_note(path, last.note.clone(), last.time_us, &self.keys.verifying_keys())
+                    .map(Arc::new)
             }
             (_, Some(head)) => {
                 if head.size == size && head.root == self.frontier.root() {
@@ -339,8 +348,9 @@ impl<'a> Recovery<'a> {
                 }
             }
             (_, None) => {
-                let checkpoint = Checkpoint::new(key.name().to_owned(), 0, self.frontier.root());
-                let note = checkpoint.sign(self.key).into();
+                let origin = self.keys.origin().to_owned();
+                let checkpoint = Checkpoint::new(origin, 0, self.frontier.root());
+                let note = self.keys.sign(&checkpoint, self.now_us)?.into();
                 Ok(Arc::new(Head { size: 0, root: checkpoint.root, note, time_us: 0 }))
             }
         }
@@ -374,10 +384,10 @@ fn rebuild_runs(store: &dyn Store, sealed: u64) -> Result<Runs> {
 }
 
 /// Refuses to go on below, or beside, a checkpoint that is known to have been signed.
-fn check_known(shared: &Shared, options: &Options, key: &VerifyingKey) -> Result<()> {
+fn check_known(shared: &Shared, options: &Options, keys: &[VerifyingKey]) -> Result<()> {
     let size = shared.head().size;
     for known in &options.known {
-        let checkpoint = Checkpoint::verify(known.note.as_bytes(), key)
+        let checkpoint = Checkpoint::verify_any(known.note.as_bytes(), keys)
             .map_err(|source| LogError::Checkpoint { path: known.origin.clone(), source })?;
         if checkpoint.size > size {
             return Err(LogError::RolledBack {

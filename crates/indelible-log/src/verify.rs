@@ -12,8 +12,8 @@ use crate::{
     error::chain,
     frame::{self, Found, Frame},
     ids::Runs,
-    journal,
-    manifest::{self, Kind, Manifest},
+    journal, keys,
+    manifest::{Kind, Manifest},
     open::list_journals,
     segment::{self, BUNDLE_RECORDS, Footer, SEGMENT_BUNDLES, SEGMENT_RECORDS, Segment},
 };
@@ -103,8 +103,15 @@ pub fn verify_store(
     since: Option<&str>,
     progress: Progress<'_>,
 ) -> Verdict {
+    let (keys, refused) = match keys::vouched(store, key) {
+        Ok(keys) => (keys, None),
+        Err(error) => (vec![key.clone()], Some(error)),
+    };
     let mut check =
-        Check { store, key, progress, done: AtomicU64::new(0), verdict: Verdict::default() };
+        Check { store, keys, progress, done: AtomicU64::new(0), verdict: Verdict::default() };
+    if let Some(error) = refused {
+        check.fail(None, &error);
+    }
     if let Err(error) = check.run(since) {
         check.fail(None, &error);
     }
@@ -130,7 +137,8 @@ impl Verdict {
 
 struct Check<'a> {
     store: &'a dyn Store,
-    key: &'a VerifyingKey,
+    /// The pinned key and those that it vouches for, oldest first.
+    keys: Vec<VerifyingKey>,
     progress: Progress<'a>,
     done: AtomicU64,
     verdict: Verdict,
@@ -176,7 +184,7 @@ impl Check<'_> {
         let segments = self.open_segments()?;
         let mut vouched = self.seal_checkpoints(&segments);
         if let Some(note) = since {
-            match Checkpoint::verify(note.as_bytes(), self.key) {
+            match Checkpoint::verify_any(note.as_bytes(), &self.keys) {
                 Ok(checkpoint) => vouched.push(Vouched {
                     checkpoint,
                     found_in: "the checkpoint held from before".into(),
@@ -209,7 +217,12 @@ impl Check<'_> {
     }
 
     fn manifest(&mut self) -> Kind {
-        match Manifest::read(self.store, self.key) {
+        let first = self.keys.first().cloned();
+        let read = first.map_or_else(
+            || Err(LogError::Invalid("no key".to_owned())),
+            |first| Manifest::read(self.store, &first),
+        );
+        match read {
             Ok(manifest) => manifest.kind,
             Err(error) => {
                 self.fail(None, &error);
@@ -221,12 +234,15 @@ impl Check<'_> {
     /// The secret key is not part of the evidence, and an auditor's copy does not have
     /// it; but if it is there it must be the one that signs this log.
     fn secret_key(&mut self) {
-        match manifest::read_key(self.store) {
-            Ok(key) if key.verifying_key() == self.key => self.verdict.coverage.key_checked = true,
-            Ok(key) => {
+        match keys::secrets(self.store) {
+            Ok(found) if found.iter().all(|key| self.keys.contains(key)) => {
+                self.verdict.coverage.key_checked = !found.is_empty();
+            }
+            Ok(found) => {
+                let other = found.iter().find(|key| !self.keys.contains(key));
                 let message = format!(
-                    "the secret key in the folder is that of {}, not of the pinned key",
-                    key.verifying_key()
+                    "the secret key in the folder is that of {}, for which the pinned key does not vouch",
+                    other.map_or_else(String::new, ToString::to_string)
                 );
                 self.verdict.findings.push(Finding {
                     kind: FindingKind::Unverifiable,
@@ -234,7 +250,7 @@ impl Check<'_> {
                     message,
                 });
             }
-            Err(LogError::NoLog(_) | LogError::Store(_)) => {}
+            Err(LogError::NoLog(_) | LogError::Store(_) | LogError::KeyStore { .. }) => {}
             Err(error) => self.fail(None, &error),
         }
     }
@@ -284,7 +300,7 @@ impl Check<'_> {
         for (segment, footer) in segments {
             let end = (segment.number + 1) * SEGMENT_RECORDS;
             let found_in = segment.path().to_owned();
-            match Checkpoint::verify(&footer.note, self.key) {
+            match Checkpoint::verify_any(&footer.note, &self.keys) {
                 Ok(checkpoint) if checkpoint.size >= end => {
                     vouched.push(Vouched { checkpoint, found_in, since: false })
                 }
@@ -491,7 +507,7 @@ impl Check<'_> {
             .par_iter()
             .filter_map(|(path, found)| {
                 let end = found.first + u64::from(found.count);
-                let problem = match Checkpoint::verify(&found.note, self.key) {
+                let problem = match Checkpoint::verify_any(&found.note, &self.keys) {
                     Err(source) => LogError::Checkpoint { path: path.clone(), source },
                     Ok(checkpoint) => {
                         // Frames of records that are sealed meanwhile: their root is
@@ -520,8 +536,9 @@ impl Check<'_> {
         for (index, error) in problems {
             self.fail(index, &error);
         }
-        let last =
-            frames.last().and_then(|(_, found)| Checkpoint::verify(&found.note, self.key).ok());
+        let last = frames
+            .last()
+            .and_then(|(_, found)| Checkpoint::verify_any(&found.note, &self.keys).ok());
         self.verdict.coverage.head = last;
     }
 
@@ -613,7 +630,10 @@ fn kind_of(error: &LogError) -> FindingKind {
             FindingKind::Missing
         }
         LogError::Store(StoreError::NotFound { .. }) => FindingKind::Missing,
-        LogError::Store(_) | LogError::Invalid(_) => FindingKind::Unreadable,
+        LogError::Store(_)
+        | LogError::Invalid(_)
+        | LogError::KeyStore { .. }
+        | LogError::Signing(_) => FindingKind::Unreadable,
     }
 }
 

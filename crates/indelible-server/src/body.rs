@@ -70,6 +70,20 @@ pub(crate) async fn receive(
     decompress(app, headers, Received { bytes, permit }, limit).await
 }
 
+/// Reads a small JSON body; an empty one is an empty object.
+pub(crate) async fn receive_json<T: serde::de::DeserializeOwned>(
+    app: &App,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<T> {
+    let received = receive(app, headers, body, 64 << 10).await?;
+    let bytes = if received.bytes.is_empty() { b"{}" } else { received.bytes.as_slice() };
+    serde_json::from_slice(bytes).map_err(|e| {
+        let code = if e.is_data() { Code::InvalidRequest } else { Code::InvalidJson };
+        ApiError::new(code, format!("the body is not what this route takes: {e}"))
+    })
+}
+
 /// Undoes Content-Encoding, never past the limit.
 async fn decompress(
     app: &App,

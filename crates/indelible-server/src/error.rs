@@ -19,6 +19,8 @@ pub(crate) struct ApiError {
     pub(crate) member: Option<String>,
     /// For the server's log only: 5xx bodies never carry causes.
     cause: Option<String>,
+    /// Seconds after which trying again makes sense.
+    retry_after: Option<u64>,
 }
 
 /// Shorthand for results of handlers.
@@ -26,7 +28,14 @@ pub(crate) type Result<T> = std::result::Result<T, ApiError>;
 
 impl ApiError {
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), position: None, member: None, cause: None }
+        Self {
+            code,
+            message: message.into(),
+            position: None,
+            member: None,
+            cause: None,
+            retry_after: None,
+        }
     }
 
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
@@ -40,6 +49,18 @@ impl ApiError {
     /// The same error, about the event at `position` of a batch.
     pub(crate) fn at(mut self, position: usize) -> Self {
         self.position = Some(position);
+        self
+    }
+
+    /// The same error, about one member of the request.
+    pub(crate) fn member(mut self, member: impl Into<String>) -> Self {
+        self.member = Some(member.into());
+        self
+    }
+
+    /// The same error, with the time after which trying again makes sense.
+    pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
         self
     }
 
@@ -72,8 +93,19 @@ impl IntoResponse for ApiError {
             member: self.member,
         };
         let mut response = (status, Json(body.clone())).into_response();
-        if matches!(self.code, Code::Overloaded | Code::ShuttingDown | Code::StorageFull) {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        let temporary = [
+            Code::Overloaded,
+            Code::ShuttingDown,
+            Code::StorageFull,
+            Code::RateLimited,
+            Code::IssuerUnavailable,
+        ];
+        if let Some(seconds) = self.retry_after.or(temporary.contains(&self.code).then_some(1)) {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        if self.code == Code::Unauthenticated {
+            let challenge = HeaderValue::from_static("Bearer realm=\"indelible\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
         response.extensions_mut().insert(body);
         response
@@ -132,6 +164,13 @@ impl From<AppendError> for ApiError {
                 Code::StorageFull,
                 "no space left on the log's storage; nothing was appended, try again when there is room",
             ),
+            AppendError::Signing(_) => Self {
+                cause: Some(error.to_string()),
+                ..Self::new(
+                    Code::Overloaded,
+                    "the log's signing key cannot be used now; nothing was appended, try again",
+                )
+            },
             AppendError::Stopped(_) => Self {
                 cause: Some(error.to_string()),
                 ..Self::new(

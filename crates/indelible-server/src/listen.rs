@@ -1,26 +1,56 @@
 //! Accepting connections, and stopping without losing anything.
 
 use crate::{
+    access::{Principal, certificate},
     app::{App, Config, StartError},
     routes,
+    tls::{RELOAD, Tls},
 };
+use axum::{Router, extract::Request};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
-    net::TcpListener,
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     task::JoinSet,
 };
+use tower::ServiceExt as _;
+
+/// How often counts of the trail are written.
+const FLUSH: Duration = Duration::from_secs(10);
+/// Every how many flushes the last uses of credentials are written down: hourly.
+const LAST_USES: u32 = 360;
+
+/// The other end of a connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    /// The principal of its client certificate, verified.
+    pub(crate) certificate: Option<Arc<Principal>>,
+}
+
+impl Default for Peer {
+    fn default() -> Self {
+        Self { address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), certificate: None }
+    }
+}
 
 /// A server that is bound to its address and has its logs open.
 #[derive(Debug)]
 pub struct Server {
     app: Arc<App>,
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    operator_token: Option<String>,
 }
 
 impl Server {
@@ -29,20 +59,32 @@ impl Server {
     /// # Errors
     /// [`StartError`].
     pub async fn bind(config: &Config) -> Result<Self, StartError> {
-        if !config.listen.ip().is_loopback() {
-            return Err(StartError::NotLoopback(config.listen));
+        let access = &config.access;
+        if access.tls.is_none() && !access.plain_http && !config.listen.ip().is_loopback() {
+            return Err(StartError::PlainHttp(config.listen));
         }
+        let tls = match &access.tls {
+            Some(files) => Some(Arc::new(Tls::open(files)?)),
+            None => None,
+        };
         let listener = TcpListener::bind(config.listen)
             .await
             .map_err(|e| StartError::Listen(config.listen, e))?;
         let app = Arc::new(App::open(config)?);
-        Ok(Self { app, listener })
+        let operator_token = app.begin(access).await?;
+        Ok(Self { app, listener, tls, operator_token })
     }
 
     /// The address it listens on.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         self.listener.local_addr().ok()
+    }
+
+    /// The operator's token, if this start issued one that is in no file.
+    #[must_use]
+    pub fn operator_token(&self) -> Option<&str> {
+        self.operator_token.as_deref()
     }
 
     /// What its requests share.
@@ -58,6 +100,7 @@ impl Server {
         let permits = Arc::new(Semaphore::new(limits.connections));
         let (stopping, stopped) = watch::channel(false);
         let router = routes::router(Arc::clone(&self.app));
+        let chores = tokio::spawn(chores(Arc::clone(&self.app), self.tls.clone()));
         let mut connections = JoinSet::new();
         let mut stop = std::pin::pin!(stop);
         loop {
@@ -69,36 +112,27 @@ impl Server {
                 accepted = self.listener.accept() => accepted,
                 () = &mut stop => break,
             };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
+            let (stream, address) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of descriptors or a connection reset before it was accepted.
                     tracing::warn!(%error, "could not accept a connection");
-                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                    tokio::time::sleep(Duration::from_millis(20)).await;
                     continue;
                 }
             };
             // Small answers must not wait for the peer's delayed acknowledgement.
             drop(stream.set_nodelay(true));
-            let service = TowerToHyperService::new(router.clone());
-            let mut stopped = stopped.clone();
+            let connection = Connection {
+                router: router.clone(),
+                idle: limits.idle,
+                stopped: stopped.clone(),
+                peer: Peer { address, certificate: None },
+            };
+            let tls = self.tls.clone();
             connections.spawn(async move {
                 let _permit = permit;
-                let connection = http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(limits.idle)
-                    .max_buf_size(1 << 20)
-                    .serve_connection(TokioIo::new(stream), service);
-                let mut connection = std::pin::pin!(connection);
-                // Errors here are the peer's: it went away or did not speak HTTP.
-                let stop = async { drop(stopped.wait_for(|stopped| *stopped).await) };
-                tokio::select! {
-                    result = connection.as_mut() => drop(result),
-                    () = stop => {
-                        connection.as_mut().graceful_shutdown();
-                        drop(connection.await);
-                    }
-                }
+                connection.serve(stream, tls).await;
             });
             while connections.try_join_next().is_some() {}
         }
@@ -110,8 +144,77 @@ impl Server {
             tracing::warn!("some requests did not finish in time and were cut off");
             connections.abort_all();
         }
+        chores.abort();
+        self.app.write_down(true, true).await;
         let app = Arc::clone(&self.app);
         // Closing waits for the sequencers; a panic there has ended the process.
         drop(tokio::task::spawn_blocking(move || app.close()).await);
+    }
+}
+
+/// What is done now and then.
+async fn chores(app: Arc<App>, tls: Option<Arc<Tls>>) {
+    let certificates = async {
+        while let Some(tls) = tls.clone() {
+            tokio::time::sleep(RELOAD).await;
+            drop(tokio::task::spawn_blocking(move || tls.reload()).await);
+        }
+    };
+    let trail = async {
+        for round in 1u32.. {
+            tokio::time::sleep(FLUSH).await;
+            app.write_down(round.is_multiple_of(LAST_USES), false).await;
+        }
+    };
+    tokio::join!(certificates, trail);
+}
+
+/// One connection.
+struct Connection {
+    router: Router,
+    idle: Duration,
+    stopped: watch::Receiver<bool>,
+    peer: Peer,
+}
+
+impl Connection {
+    async fn serve(mut self, stream: TcpStream, tls: Option<Arc<Tls>>) {
+        let Some(tls) = tls else { return self.http(stream).await };
+        // A handshake that does not end is a slow client like any other.
+        let handshake = tls.acceptor().accept(stream);
+        match tokio::time::timeout(self.idle, handshake).await {
+            Ok(Ok(stream)) => {
+                let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+                self.peer.certificate =
+                    chain.first().and_then(|own| certificate::principal(own)).map(Arc::new);
+                self.http(stream).await;
+            }
+            Ok(Err(error)) => tracing::debug!(%error, peer = %self.peer.address, "no TLS"),
+            Err(_) => tracing::debug!(peer = %self.peer.address, "TLS took too long"),
+        }
+    }
+
+    async fn http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(mut self, stream: S) {
+        let peer = self.peer;
+        let service =
+            self.router.map_request(move |mut request: Request<hyper::body::Incoming>| {
+                request.extensions_mut().insert(peer.clone());
+                request.map(axum::body::Body::new)
+            });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.idle)
+            .max_buf_size(1 << 20)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        let mut connection = std::pin::pin!(connection);
+        // Errors here are the peer's: it went away or did not speak HTTP.
+        let stop = async { drop(self.stopped.wait_for(|stopped| *stopped).await) };
+        tokio::select! {
+            result = connection.as_mut() => drop(result),
+            () = stop => {
+                connection.as_mut().graceful_shutdown();
+                drop(connection.await);
+            }
+        }
     }
 }

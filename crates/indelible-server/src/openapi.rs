@@ -1,6 +1,6 @@
 //! The OpenAPI document, generated from the handlers and the wire types.
 
-use crate::routes::{append, events, logs, proofs, system, tlog};
+use crate::routes::{acts, append, events, grants, logs, proofs, system, tlog, tokens};
 use utoipa::OpenApi;
 
 #[derive(OpenApi)]
@@ -14,6 +14,8 @@ use utoipa::OpenApi;
         logs::list_logs,
         logs::create_log,
         logs::show_log,
+        logs::change_log,
+        logs::rotate_key,
         append::append_events,
         events::list_events,
         events::show_event,
@@ -24,7 +26,20 @@ use utoipa::OpenApi;
         proofs::show_checkpoint,
         tlog::checkpoint,
         tlog::tile,
+        tlog::bundle,
         tlog::add,
+        tokens::list_tokens,
+        tokens::create_token,
+        tokens::revoke_token,
+        grants::list_grants,
+        grants::add_grant,
+        grants::remove_grant,
+        acts::list_pending,
+        acts::approve,
+        acts::reject,
+        acts::show_policy,
+        acts::change_policy,
+        system::whoami,
         system::healthz,
         system::readyz,
         system::metrics,

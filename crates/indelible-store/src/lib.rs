@@ -184,6 +184,15 @@ pub trait Store: Send + Sync + Debug {
     /// What the system says.
     fn list(&self, folder: &str) -> Result<Vec<String>>;
 
+    /// Whether nobody but the owner can read an object; `true` where that cannot be
+    /// told.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], or what the system says.
+    fn is_private(&self, path: &str) -> Result<bool> {
+        self.open(path).map(|_| true)
+    }
+
     /// Removes an object or journal.
     ///
     /// # Errors

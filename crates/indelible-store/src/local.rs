@@ -116,6 +116,11 @@ impl Store for LocalStore {
         Ok(found)
     }
 
+    fn is_private(&self, path: &str) -> Result<bool> {
+        let found = fs::metadata(self.path(path)).map_err(|e| self.error("look at", path, e))?;
+        Ok(found.permissions().mode() & 0o077 == 0)
+    }
+
     fn delete(&self, path: &str) -> Result<()> {
         let target = self.path(path);
         fs::remove_file(&target)
@@ -316,6 +321,10 @@ mod tests {
         store.create("x/object", b"1").unwrap();
         let mode = fs::metadata(folder.path().join("x/object")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o400);
+        assert!(store.is_private("x/object").unwrap());
+        let open = fs::Permissions::from_mode(0o440);
+        fs::set_permissions(folder.path().join("x/object"), open).unwrap();
+        assert!(!store.is_private("x/object").unwrap());
         fs::write(folder.path().join("x/left.1-2.tmp"), b"half").unwrap();
         assert_eq!(store.list("").unwrap(), ["x/object"]);
         drop(store.lock().unwrap());

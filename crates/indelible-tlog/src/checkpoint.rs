@@ -74,16 +74,24 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError`] tells which part does not hold.
     pub fn verify(note: &[u8], key: &VerifyingKey) -> Result<Self, CheckpointError> {
+        Self::verify_any(note, std::slice::from_ref(key))
+    }
+
+    /// Parses a signed checkpoint and checks that at least one of `keys` signed it, that
+    /// no signature by one of them is wrong, and that the signer's name is its origin.
+    ///
+    /// # Errors
+    /// [`CheckpointError`] tells which part does not hold.
+    pub fn verify_any(note: &[u8], keys: &[VerifyingKey]) -> Result<Self, CheckpointError> {
         let note = Note::parse(note)?;
-        note.verify(std::slice::from_ref(key))?;
+        let signers = note.verify(keys)?;
         let checkpoint = Self::parse(&note.text)?;
-        if checkpoint.origin == key.name() {
-            Ok(checkpoint)
-        } else {
-            Err(CheckpointError::Origin {
+        match signers.iter().find(|key| key.name() != checkpoint.origin) {
+            None => Ok(checkpoint),
+            Some(other) => Err(CheckpointError::Origin {
                 found: checkpoint.origin,
-                expected: key.name().to_owned(),
-            })
+                expected: other.name().to_owned(),
+            }),
         }
     }
 

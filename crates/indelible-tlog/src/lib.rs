@@ -42,8 +42,8 @@ pub use checkpoint::{Checkpoint, CheckpointError};
 pub use cosignature::{Cosignature, cosign};
 pub use hash::{EMPTY_ROOT, HASH_LEN, Hash, ParseHashError, leaf_hash, node_hash};
 pub use note::{
-    KeyError, MAX_NOTE_LEN, MAX_SIGNATURES, Note, NoteError, NoteSignature, SigningKey,
-    VerifyingKey,
+    KeyError, MAX_NOTE_LEN, MAX_SIGNATURES, Note, NoteError, NoteSignature, SignError, Signer,
+    SigningKey, VerifyingKey,
 };
 pub use offline::{OfflineError, OfflineProof};
 pub use proof::{

@@ -1,7 +1,7 @@
 //! C2SP signed notes: a text with signature lines, and the keys that make and check them.
 
 use crate::base64;
-use ed25519_dalek::Signer;
+use ed25519_dalek::Signer as _;
 use sha2::{Digest, Sha256};
 use std::{fmt, str::FromStr};
 use zeroize::Zeroizing;
@@ -187,6 +187,25 @@ impl VerifyingKey {
         Self { name: name.to_owned(), id: key_id(name, &typed), kind, key }
     }
 
+    /// The log key named `name` with this Ed25519 public key, for a secret that is
+    /// kept elsewhere.
+    ///
+    /// # Errors
+    /// [`KeyError::Name`] or [`KeyError::Point`].
+    pub fn from_public(name: &str, key: &[u8; 32]) -> Result<Self, KeyError> {
+        if !valid_name(name) {
+            return Err(KeyError::Name);
+        }
+        let key = ed25519_dalek::VerifyingKey::from_bytes(key).map_err(|_| KeyError::Point)?;
+        Ok(Self::new(name, ED25519, key))
+    }
+
+    /// The signature line that carries a signature made elsewhere.
+    #[must_use]
+    pub fn line(&self, signature: Vec<u8>) -> NoteSignature {
+        NoteSignature { name: self.name.clone(), key_id: self.id, signature }
+    }
+
     /// Name of the key; for a log, its origin.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -247,6 +266,34 @@ impl FromStr for VerifyingKey {
         let key = ed25519_dalek::VerifyingKey::from_bytes(&key).map_err(|_| KeyError::Point)?;
         let key = Self::new(name, *kind, key);
         if key.id == id { Ok(key) } else { Err(KeyError::Id) }
+    }
+}
+
+/// A signature could not be made; the text says why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("could not sign: {0}")]
+pub struct SignError(pub String);
+
+/// Signs notes, wherever its secret is: in memory ([`SigningKey`]) or in a hardware
+/// module.
+pub trait Signer: Send + Sync + fmt::Debug {
+    /// The key that checks its signatures.
+    fn verifying_key(&self) -> &VerifyingKey;
+
+    /// Signs a text, which must end in a newline, and returns the signature line.
+    ///
+    /// # Errors
+    /// [`SignError`] when the secret cannot be used now.
+    fn sign_text(&self, text: &str) -> Result<NoteSignature, SignError>;
+}
+
+impl Signer for SigningKey {
+    fn verifying_key(&self) -> &VerifyingKey {
+        &self.public
+    }
+
+    fn sign_text(&self, text: &str) -> Result<NoteSignature, SignError> {
+        Ok(self.sign(text))
     }
 }
 

@@ -5,7 +5,7 @@ mod company;
 mod output;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 /// Allocation is a tenth of the work of an append; mimalloc halves it.
 #[global_allocator]
@@ -36,6 +36,18 @@ struct Global {
         value_name = "URL"
     )]
     url: String,
+    /// File with the token to use [default: INDELIBLE_TOKEN, or what `indelible login` stored]
+    #[arg(long, global = true, env = "INDELIBLE_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Authorities to trust besides the system's, PEM
+    #[arg(long, global = true, env = "INDELIBLE_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Client certificate and its private key, PEM, in one file
+    #[arg(long, global = true, env = "INDELIBLE_CLIENT_CERT", value_name = "FILE")]
+    client_cert: Option<PathBuf>,
+    /// Plain HTTP between machines: send the token so, or (serve) listen so
+    #[arg(long, global = true, env = "INDELIBLE_PLAIN_HTTP")]
+    plain_http: bool,
     /// Print JSON instead of text
     #[arg(long, global = true)]
     json: bool,
@@ -47,9 +59,35 @@ enum Command {
     Serve(commands::serve::Serve),
     /// See it work: a server with a week of a small company's events, verified, then tampered with
     Demo(commands::demo::Demo),
-    /// Create and list logs
+    /// Store a token for this server, so that commands find it
+    Login(commands::login::Login),
+    /// Forget the token stored for this server
+    Logout,
+    /// Show who the server takes you for, and what you may do
+    Whoami,
+    /// Create, list, publish logs
     #[command(subcommand)]
     Log(commands::log::LogCommand),
+    /// Issue, list and revoke tokens
+    #[command(subcommand)]
+    Token(commands::access::TokenCommand),
+    /// Grant roles to groups, persons, certificates and tokens
+    #[command(subcommand)]
+    Grant(commands::access::GrantCommand),
+    /// List the acts that wait for a second person
+    Pending,
+    /// Approve an act that somebody else asked for
+    Approve(commands::access::Settle),
+    /// Reject an act that waits
+    Reject(commands::access::Settle),
+    /// Show and change which acts need two persons
+    #[command(subcommand)]
+    Policy(commands::access::PolicyCommand),
+    /// Show who looked into what, and who was refused
+    Trail(commands::trail::Trail),
+    /// Show who changed the configuration, when, and on whose request, with proofs
+    #[command(subcommand)]
+    Control(commands::trail::ControlCommand),
     /// Append events from files or standard input, and check every receipt
     Append(commands::append::Append),
     /// Show a record by index or id
@@ -62,7 +100,7 @@ enum Command {
     Verify(commands::verify::Verify),
     /// Print the latest signed checkpoint; keep it to verify against later
     Checkpoint(commands::read::ShowCheckpoint),
-    /// Show the key of a log
+    /// Show and replace the key of a log
     #[command(subcommand)]
     Key(commands::log::KeyCommand),
     /// Measure this machine: appends, proofs, verification
@@ -88,7 +126,7 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { global, command } = arguments;
     match command {
-        Command::Serve(serve) => serve.run(),
+        Command::Serve(serve) => serve.run(global.plain_http),
         Command::Demo(demo) => demo.run(),
         Command::Bench(bench) => bench.run(&global),
         Command::Verify(verify) => verify.run(&global),
@@ -102,6 +140,17 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Log(log) => block_on(log.run(&global)),
+        Command::Login(login) => block_on(login.run(&global)),
+        Command::Logout => commands::login::logout(&global),
+        Command::Whoami => block_on(commands::login::whoami(&global)),
+        Command::Token(token) => block_on(token.run(&global)),
+        Command::Grant(grant) => block_on(grant.run(&global)),
+        Command::Pending => block_on(commands::access::pending(&global)),
+        Command::Approve(settle) => block_on(settle.run(&global, true)),
+        Command::Reject(settle) => block_on(settle.run(&global, false)),
+        Command::Policy(policy) => block_on(policy.run(&global)),
+        Command::Trail(trail) => block_on(trail.run(&global)),
+        Command::Control(control) => block_on(control.run(&global)),
         Command::Append(append) => block_on(append.run(&global)),
         Command::Get(get) => block_on(get.run(&global)),
         Command::Tail(tail) => block_on(tail.run(&global)),

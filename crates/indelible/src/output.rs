@@ -22,6 +22,29 @@ pub(crate) fn say(text: impl std::fmt::Display) {
     writeln!(anstream::stdout(), "{text}").unwrap_or_default();
 }
 
+/// Prints rows under a heading, each column as wide as its widest cell.
+pub(crate) fn table(heading: &[&str], rows: Vec<Vec<String>>) {
+    if rows.is_empty() {
+        return line(format_args!("{FAINT}none{FAINT:#}"));
+    }
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.chain(heading.get(column).map(|text| text.len())).max().unwrap_or(0)
+    };
+    let last = heading.len().saturating_sub(1);
+    let print = |cells: Vec<&str>| -> String {
+        let cells = cells.iter().enumerate().map(|(column, cell)| match column == last {
+            true => (*cell).to_owned(),
+            false => format!("{cell:width$}", width = width(column)),
+        });
+        cells.collect::<Vec<_>>().join("  ")
+    };
+    line(format_args!("{STRONG}{}{STRONG:#}", print(heading.to_vec())));
+    for row in &rows {
+        line(print(row.iter().map(String::as_str).collect()));
+    }
+}
+
 /// Prints to standard error.
 pub(crate) fn note(text: impl std::fmt::Display) {
     // There is nowhere left to report that standard error is closed.
@@ -50,6 +73,19 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
     if let Some(ClientError::Connect { .. }) = client {
         return Some(
             "is the server running? start it with `indelible serve`, or name another with --url or INDELIBLE_URL",
+        );
+    }
+    if let Some(ClientError::PlainHttp(_)) = client {
+        return Some("use an https:// URL, or --plain-http if the network between is yours");
+    }
+    if let Some(ClientError::Api { status: 401, .. }) = client {
+        return Some(
+            "`indelible login` stores a token for this server; INDELIBLE_TOKEN and --token-file name one for a single command",
+        );
+    }
+    if let Some(ClientError::Api { status: 403, .. }) = client {
+        return Some(
+            "`indelible whoami` shows what this credential may do; an operator can `indelible grant add` more",
         );
     }
     let log = error.chain().find_map(|cause| cause.downcast_ref::<indelible_log::LogError>())?;

@@ -23,7 +23,7 @@ fn every_record_is_provable_at_every_size() {
         for index in 0..size {
             let proof = log.prove(index, Some(size)).unwrap();
             let checkpoint =
-                proof.verify(&log.record(index).unwrap(), log.verifying_key()).unwrap();
+                proof.verify(&log.record(index).unwrap(), &log.verifying_key()).unwrap();
             assert_eq!((checkpoint.size, checkpoint.root), (size, root));
         }
         for from in 1..size {

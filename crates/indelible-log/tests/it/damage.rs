@@ -12,7 +12,7 @@ fn every_flipped_byte_of_every_file_is_found() {
         log.append_event("tester", &event(&format!("e{n}"), "a.b")).unwrap();
     }
     log.append_event("tester", &event("large", &"x".repeat(66_000))).unwrap();
-    let key = log.verifying_key().clone();
+    let key = log.verifying_key();
     let held = log.head().note.to_string();
     drop(log);
     let local = LocalStore::open(folder.path().join("logs/prod")).unwrap();
@@ -66,7 +66,7 @@ fn verifying_changes_nothing_in_the_folder() {
     let folder = tempfile::tempdir().unwrap();
     let (store, log) = create(folder.path(), Kind::Events);
     log.append_event("tester", &event("e", "a")).unwrap();
-    let key = log.verifying_key().clone();
+    let key = log.verifying_key();
     drop(log);
     let root = folder.path().join("logs/prod");
     // A torn frame, which makes verification ask whether a server is running.

@@ -69,7 +69,7 @@ pub(crate) fn verify(store: &dyn Store, key: &VerifyingKey) -> Verdict {
 
 #[track_caller]
 pub(crate) fn assert_holds(store: &dyn Store, log: &Log) -> Verdict {
-    let verdict = verify(store, log.verifying_key());
+    let verdict = verify(store, &log.verifying_key());
     assert_eq!(verdict.findings, []);
     assert_eq!(verdict.coverage.records, log.head().size);
     verdict

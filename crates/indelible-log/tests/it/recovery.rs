@@ -77,7 +77,7 @@ fn a_torn_last_frame_is_cut_and_the_log_goes_on() {
 fn a_damaged_frame_is_refused_with_file_and_offset() {
     let folder = tempfile::tempdir().unwrap();
     let (store, log) = create(folder.path(), Kind::Raw);
-    let key = log.verifying_key().clone();
+    let key = log.verifying_key();
     append_raw(&log, "one", 1);
     append_raw(&log, "two", 1);
     drop(log);
@@ -103,7 +103,7 @@ fn a_damaged_frame_is_refused_with_file_and_offset() {
 fn a_missing_journal_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (store, log) = create(folder.path(), Kind::Raw);
-    let key = log.verifying_key().clone();
+    let key = log.verifying_key();
     (0..40).for_each(|n| assert!(append_raw(&log, &format!("r{n}"), 4) < 160));
     drop(log);
     let all = journals(folder.path());
@@ -124,7 +124,7 @@ fn an_older_copy_is_refused_while_a_newer_checkpoint_is_known() {
     copy_folder(folder.path(), backup.path());
     append_raw(&log, "new", 5);
     let note = log.head().note.to_string();
-    let key = log.verifying_key().clone();
+    let key = log.verifying_key();
     drop(log);
     let known = KnownCheckpoint { note: note.clone(), origin: "the guard".into() };
     let guarded = Options { known: vec![known], ..options() };
@@ -152,13 +152,13 @@ fn a_checkpoint_held_from_before_is_proved_a_prefix() {
     append_raw(&log, "a", 5);
     let early = log.head().note.to_string();
     append_raw(&log, "b", 300);
-    let verdict = verify_store(store.as_ref(), log.verifying_key(), Some(&early), &|_, _| {});
+    let verdict = verify_store(store.as_ref(), &log.verifying_key(), Some(&early), &|_, _| {});
     assert_eq!((verdict.findings.len(), verdict.coverage.since), (0, Some(5)));
     let inside = log.checkpoint(100).unwrap();
-    let verdict = verify_store(store.as_ref(), log.verifying_key(), Some(&inside), &|_, _| {});
+    let verdict = verify_store(store.as_ref(), &log.verifying_key(), Some(&inside), &|_, _| {});
     assert_eq!((verdict.findings.len(), verdict.coverage.since), (0, Some(100)));
     let altered = early.replacen('A', "B", 1);
-    let verdict = verify_store(store.as_ref(), log.verifying_key(), Some(&altered), &|_, _| {});
+    let verdict = verify_store(store.as_ref(), &log.verifying_key(), Some(&altered), &|_, _| {});
     assert!(verdict.worst().is_some());
 }
 
@@ -168,7 +168,7 @@ fn another_key_verifies_nothing() {
     let (store, log) = create(folder.path(), Kind::Events);
     log.append_event("t", &event("e", "a")).unwrap();
     let stranger = indelible_tlog::SigningKey::from_seed("test.example/prod", &[9; 32]).unwrap();
-    let verdict = verify(store.as_ref(), stranger.verifying_key());
+    let verdict = verify(store.as_ref(), &stranger.verifying_key());
     assert!(
         verdict.findings.iter().any(|finding| finding.kind == FindingKind::Unverifiable),
         "{verdict:?}"

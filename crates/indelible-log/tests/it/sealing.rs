@@ -51,7 +51,7 @@ fn a_sealed_log_reads_proves_reopens_and_verifies() {
         for index in [0, 255, 256, 65_535, 65_536, 131_071, 131_072, size - 1] {
             log.prove(index, None)
                 .unwrap()
-                .verify(&log.record(index).unwrap(), log.verifying_key())
+                .verify(&log.record(index).unwrap(), &log.verifying_key())
                 .unwrap();
             log.prove(index, Some((index + 1).max(1000))).unwrap();
         }
@@ -91,10 +91,10 @@ fn a_sealed_log_reads_proves_reopens_and_verifies() {
     for held in [0, 1, 255, 256, 700, 2560, 65_535, 65_536, 65_537, 65_792, 131_072, size - 1, size]
     {
         let note = log.checkpoint(held).unwrap();
-        let verdict = verify_store(store.as_ref(), log.verifying_key(), Some(&note), &|_, _| {});
+        let verdict = verify_store(store.as_ref(), &log.verifying_key(), Some(&note), &|_, _| {});
         assert_eq!((verdict.findings, verdict.coverage.since), (vec![], Some(held)));
     }
-    let verdict = verify_store(store.as_ref(), log.verifying_key(), Some(&early), &|_, _| {});
+    let verdict = verify_store(store.as_ref(), &log.verifying_key(), Some(&early), &|_, _| {});
     assert_eq!((verdict.findings.len(), verdict.coverage.since), (0, Some(700)));
     // The journals of sealed records are gone.
     let journal_bytes: u64 = fs::read_dir(folder.path().join("logs/prod/journal"))
@@ -131,7 +131,7 @@ fn damage_to_a_segment_is_refused_or_found() {
     let (store, log) = create(folder.path(), Kind::Raw);
     (0..20).for_each(|part| assert!(append_raw(&log, &format!("a{part}"), 6600) < 132_000));
     wait_for_segments(&log, 2);
-    let key = log.verifying_key().clone();
+    let key = log.verifying_key();
     drop(log);
     let path = segment(folder.path(), 0);
     let whole = fs::read(&path).unwrap();
@@ -200,7 +200,7 @@ fn verification_works_beside_a_running_writer() {
     let folder = tempfile::tempdir().unwrap();
     let (store, log) = create(folder.path(), Kind::Raw);
     append_raw(&log, "first", 10);
-    let key = log.verifying_key().clone();
+    let key = log.verifying_key();
     std::thread::scope(|scope| {
         let writer = scope
             .spawn(|| (0..60).for_each(|n| assert!(append_raw(&log, &format!("w{n}"), 3000) > 0)));

@@ -2,6 +2,7 @@
 //! answer with receipts.
 
 use crate::{
+    access::gate::Caller,
     app::App,
     body::{Layout, in_background, layout, receive},
     error::{ApiError, Result},
@@ -22,8 +23,6 @@ use serde_json::value::RawValue;
 use std::{io::Write as _, sync::Arc, time::Instant};
 use utoipa::IntoParams;
 
-/// The only credential until there is access control.
-const RECORDED_BY: &str = "local";
 /// Bodies up to this many bytes are parsed where they arrive.
 const INLINE: usize = 16 << 10;
 
@@ -61,12 +60,13 @@ struct Staged {
         (status = 413, body = ErrorBody), (status = 415, body = ErrorBody), (status = 503, body = ErrorBody), (status = 507, body = ErrorBody)))]
 pub(crate) async fn append_events(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(name): Path<String>,
     Params(params): Params<AppendParams>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response> {
-    let result = append(&app, &name, &params, &headers, body).await;
+    let result = append(&app, caller, &name, &params, &headers, body).await;
     if result.is_err() {
         app.metrics.refused();
     }
@@ -75,6 +75,7 @@ pub(crate) async fn append_events(
 
 async fn append(
     app: &Arc<App>,
+    caller: Caller,
     name: &str,
     params: &AppendParams,
     headers: &HeaderMap,
@@ -86,23 +87,25 @@ async fn append(
     let received = receive(app, headers, body, MAX_BODY_BYTES).await?;
     let partial = params.partial;
     let large = received.bytes.len() > INLINE;
-    let staged = if large {
-        let log = Arc::clone(&log);
+    let door = Door { log: Arc::clone(&log), caller, format, partial };
+    let (door, staged) = if large {
         // The permit is held until the records are hashed and the body is dropped.
         in_background(move || {
             let _permit = received.permit;
-            stage(&log, format, layout, &received.bytes, partial)
+            let staged = stage(&door, layout, &received.bytes)?;
+            Ok((door, staged))
         })
         .await?
     } else {
-        stage(&log, format, layout, &received.bytes, partial)?
+        let staged = stage(&door, layout, &received.bytes)?;
+        (door, staged)
     };
     let started = Instant::now();
     let Staged { batch, received_at, refused, count } = staged;
     let committed = log.submit(batch).await?;
     app.metrics.appended(committed.placed.len(), started.elapsed());
     let proof = params.proof;
-    let format_answer = move || answer(&log, &committed, refused, count, received_at, proof);
+    let format_answer = move || answer(&door, &committed, refused, count, received_at, proof);
     let body = if large { in_background(format_answer).await? } else { format_answer()? };
     let mut response = body.into_response();
     response
@@ -111,17 +114,43 @@ async fn append(
     Ok(response)
 }
 
-/// Splits a body into events, checks each and encodes its record.
-fn stage(
-    log: &Log,
+/// Where the events of a request go, and for whom.
+struct Door {
+    log: Arc<Log>,
+    caller: Caller,
     format: &'static dyn Format,
-    layout: Layout,
-    bytes: &[u8],
     partial: bool,
-) -> Result<Staged> {
+}
+
+impl Door {
+    fn recorded_by(&self) -> Result<&str> {
+        Ok(&self.caller.known()?.id)
+    }
+
+    /// A writer narrowed to a tenant writes that tenant's events only.
+    fn check_tenant(&self, data: &str) -> Result<()> {
+        if self.caller.scope.filters.is_none() {
+            return Ok(());
+        }
+        let event = self.format.view(data)?;
+        if self.caller.scope.admits(&event) {
+            return Ok(());
+        }
+        let error = ApiError::new(
+            Code::Forbidden,
+            "this credential writes for one tenant only, and the event's tenant is another or missing",
+        );
+        Err(error.member("tenant"))
+    }
+}
+
+/// Splits a body into events, checks each and encodes its record.
+fn stage(door: &Door, layout: Layout, bytes: &[u8]) -> Result<Staged> {
+    let Door { log, format, partial, .. } = door;
+    let (format, partial) = (*format, *partial);
     let text = std::str::from_utf8(bytes)
         .map_err(|e| ApiError::new(Code::InvalidJson, format!("the body is not UTF-8: {e}")))?;
-    let (received_at, header) = log.header(RECORDED_BY, format.name());
+    let (received_at, header) = log.header(door.recorded_by()?, format.name());
     let mut batch = Batch::new();
     batch.partial = partial;
     // Envelopes add about a third to an ordinary event.
@@ -137,7 +166,10 @@ fn stage(
             ));
         }
         count += 1;
-        match log.stage(&mut batch, &header, received_at, format, data).map_err(ApiError::from) {
+        let staged = door
+            .check_tenant(data)
+            .and_then(|()| Ok(log.stage(&mut batch, &header, received_at, format, data)?));
+        match staged {
             Ok(()) => Ok(()),
             Err(error) if partial && !error.is_fatal() => {
                 refused.push((position, error.into_item()));
@@ -219,13 +251,14 @@ fn for_each_element(text: &str, take: &mut impl FnMut(&str) -> Result<()>) -> Re
 
 /// The answer, written straight to bytes: at full load this is a tenth of the work.
 fn answer(
-    log: &Log,
+    door: &Door,
     committed: &Committed,
     refused: Vec<(usize, ItemError)>,
     count: usize,
     received_at: Timestamp,
     proof: bool,
 ) -> Result<Vec<u8>> {
+    let log = &door.log;
     let mut out = Vec::with_capacity(256 + count * 150);
     out.extend_from_slice(b"{\"receipts\":[");
     let mut refused = refused.into_iter().peekable();
@@ -254,8 +287,9 @@ fn answer(
     }
     out.extend_from_slice(b"],\"checkpoint\":");
     write_json(&mut out, &*committed.head.note);
-    write!(out, ",\"received_at\":\"{received_at}\",\"recorded_by\":\"{RECORDED_BY}\"}}")
-        .unwrap_or_default();
+    write!(out, ",\"received_at\":\"{received_at}\",\"recorded_by\":").unwrap_or_default();
+    write_json(&mut out, door.recorded_by()?);
+    out.push(b'}');
     Ok(out)
 }
 

@@ -1,10 +1,15 @@
 //! Reading: events as people see them, records as they were hashed.
 
 use crate::{
+    access::{
+        Scope,
+        gate::{Caller, Shown},
+    },
     app::App,
     body::in_background,
     error::{ApiError, Result},
     params::Params,
+    trail::ACCESS,
 };
 use axum::{
     Json,
@@ -13,8 +18,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use indelible_api::{Code, EnvelopeView, ErrorBody, EventView, MAX_PAGE, Page};
-use indelible_event::{Attachment, Envelope, format_named};
-use indelible_log::{Kind, Log};
+use indelible_event::{Attachment, Envelope, Event, format_named};
+use indelible_log::{Kind, Log, RECORDS_PER_BUNDLE};
 use indelible_tlog::leaf_hash;
 use serde::Deserialize;
 use serde_json::Value;
@@ -25,6 +30,10 @@ use utoipa::IntoParams;
 const MAX_WAIT_S: u64 = 60;
 /// Bytes of records after which a page ends early.
 const PAGE_BYTES: usize = 4 << 20;
+/// Records that a narrowed reader's page looks at at most; `next` goes on.
+const MAX_SCANNED: u64 = 20_000;
+/// Seconds between two looks of a long poll at the trail, which itself leaves a record.
+const TRAIL_PAUSE_S: u64 = 5;
 
 /// Which events, in which order.
 #[derive(Debug, Clone, Deserialize, IntoParams)]
@@ -54,22 +63,44 @@ enum Order {
     Desc,
 }
 
-/// Index of a record named by index or id.
-pub(crate) fn locate(log: &Log, record: &str) -> Result<u64> {
-    match record.parse::<u64>() {
-        Ok(index) if index < log.head().size => Ok(index),
-        // An id may look like a number; an index wins.
-        _ => log.find(record).map_err(|error| match error {
-            indelible_log::LogError::NoRecord(_) => ApiError::new(
-                Code::RecordNotFound,
-                format!("no record with index or id {record:?} in this log"),
-            ),
-            other => other.into(),
-        }),
-    }
+fn not_found(record: &str) -> ApiError {
+    ApiError::new(
+        Code::RecordNotFound,
+        format!("no record with index or id {record:?} in this log"),
+    )
 }
 
-fn view(log: &Log, index: u64, record: &[u8]) -> EventView {
+/// Index of a record named by index or id, if the caller may see it: what is not in
+/// its scope does not exist for it.
+pub(crate) fn locate(log: &Log, record: &str, scope: &Scope) -> Result<u64> {
+    let index = match record.parse::<u64>() {
+        Ok(index) if index < log.head().size => index,
+        // An id may look like a number; an index wins.
+        _ => log.find(record).map_err(|error| match error {
+            indelible_log::LogError::NoRecord(_) => not_found(record),
+            other => other.into(),
+        })?,
+    };
+    if admits(log, &log.record(index)?, scope) { Ok(index) } else { Err(not_found(record)) }
+}
+
+/// Whether a record is in a scope. One that cannot be shown is in none but the whole.
+fn admits(log: &Log, record: &[u8], scope: &Scope) -> bool {
+    if scope.filters.is_none() {
+        return true;
+    }
+    let event = Envelope::parse(record).ok().and_then(|envelope| event(log, &envelope).ok());
+    event.is_some_and(|event| scope.admits(&event))
+}
+
+fn event(log: &Log, envelope: &Envelope<'_>) -> std::result::Result<Event, String> {
+    let data = log.data(envelope).map_err(|e| e.to_string())?;
+    let format = format_named(&envelope.format).map_err(|e| e.to_string())?;
+    format.view(&data).map_err(|e| e.to_string())
+}
+
+/// A record as people see it; `None` if it is not in the scope.
+fn view(log: &Log, index: u64, record: &[u8], scope: &Scope) -> Option<EventView> {
     let mut view = EventView {
         index,
         leaf_hash: leaf_hash(record).to_string(),
@@ -77,42 +108,35 @@ fn view(log: &Log, index: u64, record: &[u8]) -> EventView {
         event: Value::Null,
         note: None,
     };
+    let narrowed = scope.filters.is_some();
     if log.manifest().kind == Kind::Raw {
         view.note = Some("a raw log: entries have no envelope".to_owned());
-        return view;
+        return (!narrowed).then_some(view);
     }
-    match show(log, record) {
-        Ok((envelope, event)) => {
-            view.envelope = Some(envelope);
-            match event {
-                Ok(event) => view.event = event,
-                Err(note) => view.note = Some(note),
-            }
+    let envelope = match Envelope::parse(record) {
+        Ok(envelope) => envelope,
+        Err(error) => {
+            view.note = Some(error.to_string());
+            return (!narrowed).then_some(view);
         }
+    };
+    match event(log, &envelope) {
+        Ok(event) if !scope.admits(&event) => return None,
+        Ok(event) => match serde_json::to_value(event) {
+            Ok(value) => view.event = value,
+            Err(error) => view.note = Some(error.to_string()),
+        },
+        Err(_) if narrowed => return None,
         Err(note) => view.note = Some(note),
     }
-    view
-}
-
-/// The envelope, and the native view or why there is none.
-fn show(
-    log: &Log,
-    record: &[u8],
-) -> std::result::Result<(EnvelopeView, std::result::Result<Value, String>), String> {
-    let envelope = Envelope::parse(record).map_err(|e| e.to_string())?;
-    let event = log.data(&envelope).map_err(|e| e.to_string()).and_then(|data| {
-        let format = format_named(&envelope.format).map_err(|e| e.to_string())?;
-        let event = format.view(&data).map_err(|e| e.to_string())?;
-        serde_json::to_value(event).map_err(|e| e.to_string())
-    });
-    let envelope = EnvelopeView {
+    view.envelope = Some(EnvelopeView {
         v: envelope.v,
         id: envelope.id.into_owned(),
         received_at: envelope.received_at.into_owned(),
         recorded_by: envelope.recorded_by.into_owned(),
         format: envelope.format.into_owned(),
-    };
-    Ok((envelope, event))
+    });
+    Some(view)
 }
 
 /// List events, oldest or newest first, by index; `wait` follows the log.
@@ -120,9 +144,10 @@ fn show(
     responses((status = 200, body = Page<EventView>), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody)))]
 pub(crate) async fn list_events(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(name): Path<String>,
     Params(params): Params<ListParams>,
-) -> Result<Json<Page<EventView>>> {
+) -> Result<Response> {
     if !(1..=MAX_PAGE).contains(&params.limit) {
         return Err(ApiError::invalid(format!(
             "limit is {}, expected 1 to {MAX_PAGE}",
@@ -132,60 +157,132 @@ pub(crate) async fn list_events(
     let log = app.log(&name)?;
     let first = params.after.map_or(0, |after| after.saturating_add(1));
     if params.order == Order::Asc && params.wait > 0 {
-        let wait = Duration::from_secs(params.wait.min(MAX_WAIT_S));
-        let (mut heads, mut stopping) = (log.follow(), app.stopping.subscribe());
-        // Whether something came, the time is up or the server stops: answer with what is there.
+        let mut stopping = app.stopping.subscribe();
+        let mut heads = log.follow();
+        let pause = if name == ACCESS { TRAIL_PAUSE_S.min(params.wait) } else { 0 };
+        let wait = Duration::from_secs(params.wait.min(MAX_WAIT_S).saturating_sub(pause));
+        let next = async {
+            tokio::time::sleep(Duration::from_secs(pause)).await;
+            // Whether something came or the time is up: answer with what is there.
+            let came = heads.wait_for(|head| head.size > first);
+            drop(tokio::time::timeout(wait, came).await);
+        };
         tokio::select! {
-            _ = heads.wait_for(|head| head.size > first) => {}
+            () = next => {}
             _ = stopping.wait_for(|stopping| *stopping) => {}
-            () = tokio::time::sleep(wait) => {}
         }
     }
-    in_background(move || page(&log, &params, first).map(Json)).await
+    in_background(move || {
+        let page = page(&log, &params, first, &caller.scope)?;
+        let shown = shown(&page.items);
+        let mut response = Json(page).into_response();
+        response.extensions_mut().insert(shown);
+        Ok(response)
+    })
+    .await
 }
 
-fn page(log: &Log, params: &ListParams, first: u64) -> Result<Page<EventView>> {
+/// What a page shows, for the trail.
+fn shown(items: &[EventView]) -> Shown {
+    let mut shown = Shown::default();
+    shown.0.insert("records".to_owned(), items.len().into());
+    if let (Some(first), Some(last)) = (items.first(), items.last()) {
+        shown.0.insert("first".to_owned(), first.index.min(last.index).into());
+        shown.0.insert("last".to_owned(), last.index.max(first.index).into());
+    }
+    shown
+}
+
+fn page(log: &Log, params: &ListParams, first: u64, scope: &Scope) -> Result<Page<EventView>> {
     let size = log.head().size;
-    let range = match params.order {
-        Order::Asc => first.min(size)..first.saturating_add(params.limit as u64).min(size),
+    let scanned = if scope.filters.is_some() { MAX_SCANNED } else { params.limit as u64 };
+    match params.order {
+        Order::Asc => {
+            let range = first.min(size)..first.saturating_add(scanned).min(size);
+            let (items, end) = scan(log, range, params.limit, scope)?;
+            // Where the next page starts, whether or not the last record was shown.
+            let next = (end < size && end > 0).then(|| (end - 1).to_string());
+            Ok(Page { items, next })
+        }
         Order::Desc => {
             let end = params.after.unwrap_or(size).min(size);
-            end.saturating_sub(params.limit as u64)..end
+            let (items, at) = scan_back(log, end, scanned, params.limit, scope)?;
+            Ok(Page { items, next: (at > 0).then(|| at.to_string()) })
         }
-    };
-    let mut items = Vec::new();
-    let mut bytes = 0;
-    let mut at = range.start;
-    while at < range.end && bytes < PAGE_BYTES {
+    }
+}
+
+/// Views of a range, oldest first, and the index behind the last one looked at.
+fn scan(
+    log: &Log,
+    range: std::ops::Range<u64>,
+    limit: usize,
+    scope: &Scope,
+) -> Result<(Vec<EventView>, u64)> {
+    let (mut items, mut bytes, mut at) = (Vec::new(), 0, range.start);
+    while at < range.end && bytes < PAGE_BYTES && items.len() < limit {
         for record in log.records(at..range.end, PAGE_BYTES)? {
-            bytes += record.len();
-            items.push(view(log, at, &record));
+            if items.len() == limit || bytes >= PAGE_BYTES {
+                break;
+            }
+            if let Some(view) = view(log, at, &record, scope) {
+                bytes += record.len();
+                items.push(view);
+            }
             at += 1;
         }
     }
-    let more = match params.order {
-        Order::Asc => at < size,
-        Order::Desc => range.start > 0,
-    };
-    if params.order == Order::Desc {
-        items.reverse();
+    Ok((items, at))
+}
+
+/// Views below `end`, newest first, and the index of the last one looked at.
+fn scan_back(
+    log: &Log,
+    end: u64,
+    scanned: u64,
+    limit: usize,
+    scope: &Scope,
+) -> Result<(Vec<EventView>, u64)> {
+    let lowest = end.saturating_sub(scanned);
+    let (mut items, mut bytes, mut at) = (Vec::new(), 0, end);
+    while at > lowest && bytes < PAGE_BYTES && items.len() < limit {
+        // No more than is wanted, and never across a bundle.
+        let bundle = (at - 1) / RECORDS_PER_BUNDLE * RECORDS_PER_BUNDLE;
+        let wanted = if scope.filters.is_some() { RECORDS_PER_BUNDLE } else { limit as u64 };
+        let from = bundle.max(lowest).max(at.saturating_sub(wanted));
+        let records = log.records(from..at, usize::MAX)?;
+        for record in records.iter().rev() {
+            if items.len() == limit || bytes >= PAGE_BYTES {
+                break;
+            }
+            at -= 1;
+            if let Some(view) = view(log, at, record, scope) {
+                bytes += record.len();
+                items.push(view);
+            }
+        }
     }
-    let next = items.last().filter(|_| more).map(|item| item.index.to_string());
-    Ok(Page { items, next })
+    Ok((items, at))
 }
 
 /// Show one event, by index or id.
 #[utoipa::path(get, path = "/v1/logs/{log}/events/{record}", tag = "events",
     params(("log" = String, Path, description = "Name of the log"), ("record" = String, Path, description = "Index or id")),
-    responses((status = 200, body = EventView), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = EventView), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
 pub(crate) async fn show_event(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path((name, record)): Path<(String, String)>,
-) -> Result<Json<EventView>> {
+) -> Result<Response> {
     let log = app.log(&name)?;
     in_background(move || {
-        let index = locate(&log, &record)?;
-        Ok(Json(view(&log, index, &log.record(index)?)))
+        let index = locate(&log, &record, &caller.scope)?;
+        let view = view(&log, index, &log.record(index)?, &caller.scope)
+            .ok_or_else(|| not_found(&record))?;
+        let shown = shown(std::slice::from_ref(&view));
+        let mut response = Json(view).into_response();
+        response.extensions_mut().insert(shown);
+        Ok(response)
     })
     .await
 }
@@ -193,24 +290,27 @@ pub(crate) async fn show_event(
 /// The bytes of a record exactly as they were hashed, by index or id.
 #[utoipa::path(get, path = "/v1/logs/{log}/records/{record}", tag = "events",
     params(("log" = String, Path, description = "Name of the log"), ("record" = String, Path, description = "Index or id")),
-    responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>), (status = 404, body = ErrorBody)))]
+    responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
 pub(crate) async fn show_record(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path((name, record)): Path<(String, String)>,
 ) -> Result<Response> {
     let log = app.log(&name)?;
-    let bytes = in_background(move || Ok(log.record(locate(&log, &record)?)?)).await?;
-    Ok(octets(bytes))
+    in_background(move || Ok(octets(log.record(locate(&log, &record, &caller.scope)?)?))).await
 }
 
-/// The bytes of an attachment, by the SHA-256 its record names.
+/// The bytes of an attachment, by the SHA-256 its record names. Attachments do not say
+/// whose they are, so a credential narrowed to a tenant sees none.
 #[utoipa::path(get, path = "/v1/logs/{log}/attachments/{sha256}", tag = "events",
     params(("log" = String, Path, description = "Name of the log"), ("sha256" = String, Path, description = "64 hex digits")),
-    responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>), (status = 404, body = ErrorBody)))]
+    responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
 pub(crate) async fn show_attachment(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path((name, sha256)): Path<(String, String)>,
 ) -> Result<Response> {
+    caller.whole("attachments")?;
     let log = app.log(&name)?;
     let missing =
         || ApiError::new(Code::RecordNotFound, format!("no attachment {sha256:?} in this log"));

@@ -1,13 +1,19 @@
 //! The routes, one file per resource, and what wraps them all.
 
+pub(crate) mod acts;
 pub(crate) mod append;
 pub(crate) mod events;
+pub(crate) mod grants;
 pub(crate) mod logs;
 pub(crate) mod proofs;
 pub(crate) mod system;
+pub(crate) mod table;
 pub(crate) mod tlog;
+pub(crate) mod tokens;
 
-use crate::{app::App, error::ApiError};
+pub use table::Trailed;
+
+use crate::{access::gate::RequestId, app::App, error::ApiError};
 use axum::{
     Router,
     body::Body,
@@ -15,7 +21,6 @@ use axum::{
     http::{HeaderName, HeaderValue, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, post},
 };
 use indelible_api::{Code, ErrorBody};
 use std::sync::{
@@ -26,25 +31,18 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Sent with every answer; the API serves no pages.
+const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "cross-origin"),
+];
+
 /// All routes of a server.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/v1/logs", get(logs::list_logs).post(logs::create_log))
-        .route("/v1/logs/{log}", get(logs::show_log))
-        .route("/v1/logs/{log}/events", get(events::list_events).post(append::append_events))
-        .route("/v1/logs/{log}/events/{record}", get(events::show_event))
-        .route("/v1/logs/{log}/records/{record}", get(events::show_record))
-        .route("/v1/logs/{log}/receipts/{record}", get(proofs::show_receipt))
-        .route("/v1/logs/{log}/consistency", get(proofs::show_consistency))
-        .route("/v1/logs/{log}/checkpoint", get(proofs::show_checkpoint))
-        .route("/v1/logs/{log}/attachments/{sha256}", get(events::show_attachment))
-        .route("/tlog/{log}/checkpoint", get(tlog::checkpoint))
-        .route("/tlog/{log}/tile/{*path}", get(tlog::tile))
-        .route("/tlog/{log}/add", post(tlog::add))
-        .route("/healthz", get(system::healthz))
-        .route("/readyz", get(system::readyz))
-        .route("/metrics", get(system::metrics))
-        .route("/openapi.json", get(system::openapi))
+    table::build(&app)
         .fallback(async || {
             ApiError::new(Code::NotFound, "there is nothing at this path; see /openapi.json")
         })
@@ -65,7 +63,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 }
 
 /// Counts the request, names it, and puts the name into an error's body.
-async fn finish(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+async fn finish(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let id = format!("{:08x}-{:x}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     let method = request.method().clone();
@@ -73,6 +71,7 @@ async fn finish(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(String::new, |path| path.as_str().to_owned());
+    request.extensions_mut().insert(RequestId(id.clone()));
     let mut response = next.run(request).await;
     app.metrics.request(method.as_str(), &route, response.status().as_u16());
     if let Some(mut body) = response.extensions_mut().remove::<ErrorBody>() {
@@ -87,6 +86,16 @@ async fn finish(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, value);
     }
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    for (name, value) in SECURITY_HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if app.is_tls {
+        headers.insert(
+            header::STRICT_TRANSPORT_SECURITY,
+            HeaderValue::from_static("max-age=31536000"),
+        );
+    }
+    // What a credential opened is for its holder alone; tiles say otherwise themselves.
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }

@@ -1,6 +1,7 @@
 //! Receipts, consistency proofs, checkpoints.
 
 use crate::{
+    access::gate::Caller,
     app::App,
     body::in_background,
     error::{ApiError, Result},
@@ -57,6 +58,7 @@ fn texts(hashes: &[Hash]) -> Vec<String> {
     responses((status = 200, content((String = "text/plain"), (ReceiptView = "application/json"))), (status = 404, body = ErrorBody)))]
 pub(crate) async fn show_receipt(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path((name, record)): Path<(String, String)>,
     Params(params): Params<SizeParams>,
     headers: HeaderMap,
@@ -66,7 +68,7 @@ pub(crate) async fn show_receipt(
         headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let json = accept.contains("application/json");
     in_background(move || {
-        let index = locate(&log, &record)?;
+        let index = locate(&log, &record, &caller.scope)?;
         let proof = log.prove(index, params.size)?;
         if !json {
             return Ok(text(proof.to_string()));

@@ -1,16 +1,18 @@
 //! For operators: health, metrics, the API's description.
 
 use crate::{
+    access::gate::Caller,
     app::App,
     error::{ApiError, Result},
     openapi::openapi_json,
 };
 use axum::{
+    Json,
     extract::State,
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use indelible_api::Code;
+use indelible_api::{Code, ErrorBody, WhoAmI};
 use std::sync::Arc;
 
 /// The process is alive.
@@ -24,9 +26,10 @@ pub(crate) async fn healthz() -> &'static str {
 pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str> {
     match app.logs().iter().find(|(_, log)| log.stopped().is_some()) {
         None => Ok("ready\n"),
-        Some((name, _)) => Err(ApiError::new(
+        // Whoever asks is not known: no names.
+        Some(_) => Err(ApiError::new(
             Code::LogStopped,
-            format!("log {name:?} stopped after a storage error; the server's log says which"),
+            "a log stopped after a storage error; the server's log says which",
         )),
     }
 }
@@ -41,6 +44,20 @@ fn typed(body: String, content_type: &'static str) -> Response {
 #[utoipa::path(get, path = "/metrics", tag = "system", responses((status = 200, body = String)))]
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
     typed(app.metrics.render(&app), "application/openmetrics-text; version=1.0.0; charset=utf-8")
+}
+
+/// Who the caller is, and what it may do now.
+#[utoipa::path(get, path = "/v1/whoami", tag = "access", responses((status = 200, body = WhoAmI), (status = 401, body = ErrorBody)))]
+pub(crate) async fn whoami(State(app): State<Arc<App>>, caller: Caller) -> Result<Json<WhoAmI>> {
+    let principal = caller.known()?;
+    let (control, now) = (app.control.current(), app.control.now());
+    Ok(Json(WhoAmI {
+        principal: principal.id.clone(),
+        name: principal.name.clone(),
+        groups: principal.groups.clone(),
+        grants: principal.grants(&control, now).cloned().collect(),
+        expires_at: principal.expires_at.map(|end| end.to_string()),
+    }))
 }
 
 /// This document.

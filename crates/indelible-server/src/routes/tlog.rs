@@ -1,6 +1,7 @@
 //! The C2SP tlog-tiles read API, and the raw add route that tlog load tools use.
 
 use crate::{
+    access::gate::Caller,
     app::App,
     body::{in_background, receive_entry},
     error::{ApiError, Result},
@@ -18,7 +19,8 @@ use indelible_tlog::{MAX_ENTRY_LEN, TilePath};
 use std::sync::Arc;
 
 /// A tile never changes once there is one.
-const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=604800, immutable");
+const PUBLIC: HeaderValue = HeaderValue::from_static("public, max-age=604800, immutable");
+const PRIVATE: HeaderValue = HeaderValue::from_static("private, max-age=604800, immutable");
 
 fn public(mut response: Response) -> Response {
     response
@@ -29,7 +31,7 @@ fn public(mut response: Response) -> Response {
 
 /// The latest signed checkpoint.
 #[utoipa::path(get, path = "/tlog/{log}/checkpoint", tag = "tlog-tiles", params(("log" = String, Path, description = "Name of the log")),
-    responses((status = 200, body = String, content_type = "text/plain"), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = String, content_type = "text/plain"), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
 pub(crate) async fn checkpoint(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
@@ -37,22 +39,41 @@ pub(crate) async fn checkpoint(
     Ok(public(proofs::text(app.log(&name)?.head().note.to_string())))
 }
 
-/// A hash tile `{L}/{N}[.p/{W}]` or entry bundle `entries/{N}[.p/{W}]`.
+/// A hash tile `{L}/{N}[.p/{W}]`.
 #[utoipa::path(get, path = "/tlog/{log}/tile/{path}", tag = "tlog-tiles",
     params(("log" = String, Path, description = "Name of the log"), ("path" = String, Path, description = "Tile path of C2SP tlog-tiles")),
-    responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>), (status = 404, body = ErrorBody)))]
+    responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
 pub(crate) async fn tile(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path((name, path)): Path<(String, String)>,
 ) -> Result<Response> {
-    let log = app.log(&name)?;
+    serve(&app, &caller, &name, format!("tile/{path}")).await
+}
+
+/// An entry bundle `entries/{N}[.p/{W}]`: 256 records.
+#[utoipa::path(get, path = "/tlog/{log}/tile/entries/{path}", tag = "tlog-tiles",
+    params(("log" = String, Path, description = "Name of the log"), ("path" = String, Path, description = "Tile path of C2SP tlog-tiles")),
+    responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(crate) async fn bundle(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path((name, path)): Path<(String, String)>,
+) -> Result<Response> {
+    serve(&app, &caller, &name, format!("tile/entries/{path}")).await
+}
+
+async fn serve(app: &App, caller: &Caller, name: &str, path: String) -> Result<Response> {
+    caller.whole("tiles")?;
+    let log = app.log(name)?;
     let absent = || ApiError::new(Code::NotFound, "no such tile at this size of the log");
-    let path: TilePath = format!("tile/{path}").parse().map_err(|_| absent())?;
+    let path: TilePath = path.parse().map_err(|_| absent())?;
     let bytes = in_background(move || Ok(log.tile(&path)?)).await?.ok_or_else(absent)?;
+    let is_public = app.control.current().logs.get(name).is_some_and(|entry| entry.public);
     let mut response = bytes.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    headers.insert(header::CACHE_CONTROL, IMMUTABLE);
+    headers.insert(header::CACHE_CONTROL, if is_public { PUBLIC } else { PRIVATE });
     Ok(public(response))
 }
 

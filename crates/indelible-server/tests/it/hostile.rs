@@ -149,8 +149,10 @@ async fn bodies_are_bounded() {
     let server = TestServer::with_log(folder.path()).await;
     // Two GiB announced: refused before a byte of it is read.
     let mut stream = TcpStream::connect(server.address).await.unwrap();
-    let head =
-        "POST /v1/logs/prod/events HTTP/1.1\r\nhost: x\r\ncontent-length: 2147483648\r\n\r\n";
+    let head = format!(
+        "POST /v1/logs/prod/events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-length: 2147483648\r\n\r\n",
+        server.token
+    );
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = vec![0; 4096];
     let read = stream.read(&mut answer).await.unwrap();
@@ -193,10 +195,11 @@ async fn slow_clients_are_let_go() {
     slow_head.write_all(b"GET /v1/logs HTTP/1.1\r\nx: ").await.unwrap();
     // A body that stops: 408.
     let mut slow_body = TcpStream::connect(server.address).await.unwrap();
-    slow_body
-        .write_all(b"POST /v1/logs/prod/events HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
-        .await
-        .unwrap();
+    let head = format!(
+        "POST /v1/logs/prod/events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-length: 100\r\n\r\n{{",
+        server.token
+    );
+    slow_body.write_all(head.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     let read = tokio::time::timeout(Duration::from_secs(20), slow_body.read_to_end(&mut answer))
         .await

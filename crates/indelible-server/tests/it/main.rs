@@ -8,7 +8,7 @@ mod reading;
 
 use indelible_api::{Appended, LogInfo, ReceiptItem};
 use indelible_log::Options;
-use indelible_server::{Config, Limits, Server, StartError};
+use indelible_server::{AccessConfig, Config, Limits, Rates, Server, StartError};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use std::{net::SocketAddr, path::Path, time::Duration};
@@ -18,6 +18,9 @@ use tokio::{sync::oneshot, task::JoinHandle};
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     http: reqwest::Client,
+    /// A token with every role on every log, and the operator's alone.
+    pub(crate) token: String,
+    pub(crate) operator: String,
     stop: std::sync::Mutex<Option<oneshot::Sender<()>>>,
     task: JoinHandle<()>,
 }
@@ -28,6 +31,12 @@ pub(crate) fn config(data: &Path) -> Config {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         site: Some("test.example".into()),
         guard: None,
+        access: AccessConfig {
+            bootstrap_token_file: Some(data.join("operator-token")),
+            // Tests are refused on purpose.
+            rates: Rates { refused: 0, ..Rates::default() },
+            ..AccessConfig::default()
+        },
         limits: Limits { idle: Duration::from_secs(5), ..Limits::default() },
         log: Options { journal_capacity: (4096, 1 << 20), ..Options::default() },
     }
@@ -39,12 +48,45 @@ impl TestServer {
         let address = server.address().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(server.run(async move { drop(stopped.await) }));
-        Ok(Self {
+        let file = config.access.bootstrap_token_file.as_ref().unwrap();
+        let operator = std::fs::read_to_string(file).unwrap().trim().to_owned();
+        let mut server = Self {
             address,
             http: reqwest::Client::new(),
+            token: operator.clone(),
+            operator,
             stop: std::sync::Mutex::new(Some(stop)),
             task,
-        })
+        };
+        server.token = server.issue(&["writer:*", "auditor:*", "operator:*", "verifier:*"]).await;
+        Ok(server)
+    }
+
+    /// Issues a token with these grants, as the operator.
+    pub(crate) async fn issue(&self, grants: &[&str]) -> String {
+        self.issue_named("test", grants).await.1
+    }
+
+    /// The same with a name; returns the id too.
+    pub(crate) async fn issue_named(&self, name: &str, grants: &[&str]) -> (String, String) {
+        let grants: Vec<indelible_api::Grant> =
+            grants.iter().map(|text| text.parse().unwrap()).collect();
+        let body = serde_json::json!({ "name": name, "grants": grants });
+        let request = self.as_token(&self.operator, Method::POST, "/v1/tokens").json(&body);
+        let (status, body) = self.call(request).await;
+        assert_eq!(status, StatusCode::CREATED, "{body}");
+        let text = |member: &str| body[member].as_str().unwrap().to_owned();
+        (text("id"), text("token"))
+    }
+
+    /// A request with this token.
+    pub(crate) fn as_token(&self, token: &str, method: Method, path: &str) -> RequestBuilder {
+        self.bare(method, path).bearer_auth(token)
+    }
+
+    /// A request without a credential.
+    pub(crate) fn bare(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("http://{}{path}", self.address))
     }
 
     /// A server with a log `prod`.
@@ -67,7 +109,7 @@ impl TestServer {
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("http://{}{path}", self.address))
+        self.as_token(&self.token, method, path)
     }
 
     pub(crate) async fn call(&self, request: RequestBuilder) -> (StatusCode, Value) {

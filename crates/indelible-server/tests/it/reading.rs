@@ -102,6 +102,11 @@ async fn tiles_have_the_headers_that_caches_need() {
     let folder = tempfile::tempdir().unwrap();
     let server = filled(folder.path(), 300).await;
     let get = |path: &str| server.request(Method::GET, path).send();
+    // Only what anybody may see is kept by caches that many share.
+    let tile = get("/tlog/prod/tile/0/000").await.unwrap();
+    assert_eq!(tile.headers()["cache-control"], "private, max-age=604800, immutable");
+    let publish = server.request(Method::PATCH, "/v1/logs/prod").body(r#"{"public":true}"#);
+    assert_eq!(server.call(publish).await.0, StatusCode::OK);
     let tile = get("/tlog/prod/tile/0/000").await.unwrap();
     assert_eq!(tile.headers()["cache-control"], "public, max-age=604800, immutable");
     assert_eq!(tile.headers()["access-control-allow-origin"], "*");

@@ -59,7 +59,7 @@ struct Sender {
 
 impl Append {
     pub(crate) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let log = open_log(&global.url, &self.log, self.key.as_deref()).await?;
+        let log = open_log(global, &self.log, self.key.as_deref()).await?;
         let receipts = match &self.receipts {
             Some(path) => Some(
                 File::create(path)

@@ -10,10 +10,11 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use indelible_client::Client;
+use indelible_api::{CreateToken, Grant, Role};
+use indelible_client::{Client, Credentials};
 use indelible_event::{NATIVE, RecordHeader, Timestamp};
 use indelible_log::{Batch, DataDir, Kind, Log, Options, verify::verify_store};
-use indelible_server::{Config, Limits, Server};
+use indelible_server::{AccessConfig, Config, Limits, Server};
 use indelible_tlog::{Checkpoint, Hash, VerifyingKey, leaf_hash, verify_inclusion};
 use serde::Serialize;
 use std::{
@@ -319,6 +320,7 @@ fn embedded(dir: &Path, figures: &mut Figures) -> anyhow::Result<()> {
 struct Running {
     address: SocketAddr,
     key: VerifyingKey,
+    authorization: Arc<str>,
     stop: tokio::sync::oneshot::Sender<()>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -350,15 +352,30 @@ impl Running {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             site: None,
             guard: None,
+            access: AccessConfig::default(),
             limits: Limits::default(),
             log: Options::default(),
         };
         let server = Server::bind(&config).await?;
         let address = server.address().context("the server has no address")?;
+        let operator = server.operator_token().context("no operator's token")?.to_owned();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let task = tokio::spawn(server.run(async move { drop(stopped.await) }));
-        let info = Client::new(&format!("http://{address}"))?.create_log("bench", false).await?;
-        Ok(Self { address, key: info.vkey.parse()?, stop, task })
+        let url = format!("http://{address}");
+        let client = |token: String| {
+            Client::new(&url, &Credentials { token: Some(token), ..Credentials::default() })
+        };
+        let operator = client(operator)?;
+        let info = operator.create_log("bench", false).await?;
+        let wanted = CreateToken {
+            name: "bench".to_owned(),
+            grants: vec![Grant::new(Role::Writer, "bench"), Grant::new(Role::Reader, "bench")],
+            expires_at: None,
+            reason: None,
+        };
+        let token = operator.create_token(&wanted).await?.token;
+        let authorization: Arc<str> = format!("Bearer {token}").into();
+        Ok(Self { address, key: info.vkey.parse()?, authorization, stop, task })
     }
 
     async fn stop(self) -> anyhow::Result<()> {
@@ -387,6 +404,7 @@ impl Running {
         for _ in 0..connections {
             let (mut sender, bodies, next, key) =
                 (self.connect().await?, Arc::clone(bodies), Arc::clone(&next), self.key.clone());
+            let authorization = Arc::clone(&self.authorization);
             tasks.push(tokio::spawn(async move {
                 loop {
                     let request = next.fetch_add(1, Ordering::Relaxed);
@@ -397,6 +415,7 @@ impl Running {
                     let answer = post(
                         &mut sender,
                         "/v1/logs/bench/events",
+                        &authorization,
                         "application/x-ndjson",
                         body.body.clone(),
                     )
@@ -426,6 +445,7 @@ impl Running {
         let mut tasks = Vec::new();
         for connection in 0..connections {
             let (mut sender, key) = (self.connect().await?, self.key.clone());
+            let authorization = Arc::clone(&self.authorization);
             let interval = rate.map(|rate| Duration::from_secs_f64(connections as f64 / rate));
             tasks.push(tokio::spawn(async move {
                 let mut company = Company::new(connection as u64);
@@ -440,6 +460,7 @@ impl Running {
                     let answer = post(
                         &mut sender,
                         "/v1/logs/bench/events?proof=true",
+                        &authorization,
                         "application/json",
                         event.clone().into(),
                     )
@@ -461,11 +482,13 @@ impl Running {
 async fn post(
     sender: &mut http1::SendRequest<Full<Bytes>>,
     path: &str,
+    authorization: &str,
     content_type: &str,
     body: Bytes,
 ) -> anyhow::Result<Bytes> {
     let request = Request::post(path)
         .header("host", "bench")
+        .header("authorization", authorization)
         .header("content-type", content_type)
         .body(Full::new(body))?;
     sender.ready().await?;

@@ -6,13 +6,16 @@ use crate::{
     output::{self, BAD, FAINT, GOOD, STRONG, count, line},
 };
 use anyhow::Context as _;
-use indelible_client::{AppendOptions, Client, LogClient};
+use indelible_api::{CreateToken, Grant, LogInfo, Role};
+use indelible_client::{AppendOptions, Client, Credentials, LogClient};
 use indelible_log::{DataDir, Options, verify::verify_store};
-use indelible_server::{Config, Limits, Server};
+use indelible_server::{AccessConfig, Config, Limits, Server};
 use indelible_tlog::VerifyingKey;
 use std::{
     fs,
+    io::Write as _,
     net::SocketAddr,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -54,13 +57,13 @@ impl Demo {
         let data = folder.join("data");
         let server = self.bind(&data).await?;
         let url = format!("http://{}", server.address().context("the server has no address")?);
+        let operator = server.operator_token().context("no operator's token")?.to_owned();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let running = tokio::spawn(server.run(async move { drop(stopped.await) }));
         line(format_args!(
             "{STRONG}1. A log, and a week of Harbor Lane, a made-up company{STRONG:#}"
         ));
-        let client = Client::new(&url)?;
-        let info = client.create_log(LOG, false).await?;
+        let (client, info) = prepare(&url, operator, &folder).await?;
         let key: VerifyingKey = info.vkey.parse()?;
         fs::write(folder.join("harbor-lane.vkey"), format!("{key}\n"))?;
         let log = client.log(LOG, Some(key.clone())).await?;
@@ -90,6 +93,7 @@ impl Demo {
             listen,
             site: Some("demo.indelible.example".to_owned()),
             guard: None,
+            access: AccessConfig::default(),
             limits: Limits::default(),
             log: Options::default(),
         };
@@ -119,6 +123,27 @@ fn fresh_folder() -> anyhow::Result<PathBuf> {
         "{} is full of old demos; remove some, or name a folder with --data",
         base.display()
     )
+}
+
+/// Creates the log, and a token for the rest of the demo that stays in the folder.
+async fn prepare(url: &str, operator: String, folder: &Path) -> anyhow::Result<(Client, LogInfo)> {
+    let client = |token: String| {
+        Client::new(url, &Credentials { token: Some(token), ..Credentials::default() })
+    };
+    let operator = client(operator)?;
+    let info = operator.create_log(LOG, false).await?;
+    let roles = [(Role::Writer, LOG), (Role::Auditor, "*"), (Role::Operator, "*")];
+    let wanted = CreateToken {
+        name: "demo".to_owned(),
+        grants: roles.map(|(role, log)| Grant::new(role, log)).into(),
+        expires_at: None,
+        reason: None,
+    };
+    let token = operator.create_token(&wanted).await?.token;
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(0o600).open(folder.join("token"))?;
+    writeln!(file, "{token}")?;
+    Ok((client(token)?, info))
 }
 
 async fn append_week(log: &LogClient) -> anyhow::Result<u64> {
@@ -153,12 +178,14 @@ fn show_commands(url: &str, folder: &Path) {
     let flag = if url == "http://127.0.0.1:7070" { String::new() } else { format!("--url {url} ") };
     line(format_args!("{STRONG}3. Try it, in another terminal{STRONG:#}"));
     for command in [
+        format!("export INDELIBLE_TOKEN_FILE={}", folder.join("token").display()),
         format!("indelible {flag}get {LOG} hl-story-1"),
         format!("indelible {flag}tail {LOG} -n 20"),
         format!("indelible {flag}prove {LOG} hl-story-3 > story.tlog-proof"),
         format!("indelible {flag}get {LOG} hl-story-3 --raw > story.record"),
         format!("indelible verify story.tlog-proof --record story.record --key {}", key.display()),
         format!("indelible verify {url} --log {LOG} --key {}", key.display()),
+        format!("indelible {flag}trail -n 5"),
     ] {
         line(format_args!("   {FAINT}${FAINT:#} {command}"));
     }

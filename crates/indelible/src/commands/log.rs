@@ -2,9 +2,10 @@
 
 use crate::{
     Global,
+    commands::{access::report, connect},
     output::{self, GOOD, STRONG, count, line},
 };
-use indelible_client::Client;
+use indelible_api::{ChangeLog, RotateKey};
 use std::process::ExitCode;
 
 /// Create and list logs.
@@ -18,24 +19,62 @@ pub(crate) enum LogCommand {
         #[arg(long)]
         raw_add: bool,
     },
-    /// List the logs
+    /// List the logs you may know of
     List,
+    /// Show a log's checkpoints, consistency proofs and hash tiles to everybody
+    Publish {
+        /// Name of the log
+        log: String,
+        /// Why, for the trail
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Show them no longer
+    Unpublish {
+        /// Name of the log
+        log: String,
+        /// Why, for the trail
+        #[arg(long)]
+        reason: Option<String>,
+    },
 }
 
-/// Show the key of a log.
+/// Show and replace the key of a log.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum KeyCommand {
     /// Print the vkey that checks a log's checkpoints, and nothing else
     Show {
         /// Name of the log
         log: String,
+        /// All keys that have signed, oldest first, and until when
+        #[arg(long)]
+        all: bool,
+    },
+    /// Replace the signing key of a log; the old one signs beside it for a while
+    Rotate {
+        /// Name of the log
+        log: String,
+        /// Hours during which both keys sign
+        #[arg(long, default_value_t = 720, value_name = "HOURS")]
+        overlap: u32,
+        /// Why, for the trail
+        #[arg(long)]
+        reason: Option<String>,
     },
 }
 
 impl LogCommand {
     pub(crate) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let client = Client::new(&global.url)?;
+        let client = connect(global)?;
         match self {
+            Self::Publish { log, reason } => {
+                let done = client.change_log(&log, &ChangeLog { public: true, reason }).await?;
+                report(global, "published", "log", &done)?;
+            }
+            Self::Unpublish { log, reason } => {
+                let done = client.change_log(&log, &ChangeLog { public: false, reason }).await?;
+                report(global, "unpublished", "log", &done)?;
+            }
             Self::Create { name, raw_add } => {
                 let log = client.create_log(&name, raw_add).await?;
                 if global.json {
@@ -79,14 +118,30 @@ impl LogCommand {
 
 impl KeyCommand {
     pub(crate) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let Self::Show { log } = self;
-        let info = Client::new(&global.url)?.log_info(&log).await?;
-        if global.json {
-            output::json(
-                &serde_json::json!({ "log": info.name, "origin": info.origin, "vkey": info.vkey }),
-            )?;
-        } else {
-            line(info.vkey);
+        let client = connect(global)?;
+        match self {
+            Self::Rotate { log, overlap, reason } => {
+                let wanted = RotateKey { overlap_hours: Some(overlap), reason };
+                let done = client.rotate_key(&log, &wanted).await?;
+                report(global, "new", "key", &done)?;
+            }
+            Self::Show { log, all } => {
+                let info = client.log_info(&log).await?;
+                if global.json {
+                    output::json(&serde_json::json!({
+                        "log": info.name, "origin": info.origin, "vkey": info.vkey, "keys": info.keys,
+                    }))?;
+                } else if all {
+                    for key in info.keys {
+                        let until = key
+                            .signs_until
+                            .map_or_else(String::new, |until| format!("  signs until {until}"));
+                        line(format_args!("{}{until}", key.vkey));
+                    }
+                } else {
+                    line(info.vkey);
+                }
+            }
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -66,7 +66,7 @@ pub(crate) struct ShowCheckpoint {
 
 impl Get {
     pub(crate) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let log = open_log(&global.url, &self.log, None).await?;
+        let log = open_log(global, &self.log, None).await?;
         if self.raw {
             let bytes = log.record(&self.record).await?;
             std::io::stdout().write_all(&bytes).context("could not write the record")?;
@@ -106,7 +106,7 @@ fn show(view: &EventView) {
 
 impl Tail {
     pub(crate) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let log = open_log(&global.url, &self.log, None).await?;
+        let log = open_log(global, &self.log, None).await?;
         let mut newest = log.events(None, usize::from(self.lines.max(1)), true, 0).await?.items;
         let mut last = newest.first().map(|view| view.index);
         newest.truncate(usize::from(self.lines));
@@ -161,7 +161,7 @@ fn print_row(view: &EventView, as_json: bool) -> anyhow::Result<()> {
 
 impl Prove {
     pub(crate) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let log = open_log(&global.url, &self.log, self.key.as_deref()).await?;
+        let log = open_log(global, &self.log, self.key.as_deref()).await?;
         let proof = log.prove(&self.record, self.size).await?;
         if global.json {
             output::json(&serde_json::json!({
@@ -178,7 +178,7 @@ impl Prove {
 
 impl ShowCheckpoint {
     pub(crate) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let log = open_log(&global.url, &self.log, self.key.as_deref()).await?;
+        let log = open_log(global, &self.log, self.key.as_deref()).await?;
         let since = match &self.since {
             Some(path) => Some(read_checkpoint(path, log.key())?.0),
             None => None,

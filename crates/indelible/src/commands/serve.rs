@@ -2,9 +2,11 @@
 
 use crate::output::{FAINT, STRONG, say};
 use anyhow::Context as _;
-use indelible_log::Options;
-use indelible_server::{Config, Limits, Server};
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use indelible_log::{KeyStore, Options};
+use indelible_server::{
+    AccessConfig, Config, Limits, OidcConfig, Pkcs11, Rates, Server, TlsConfig,
+};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 use tracing_subscriber::EnvFilter;
 
 /// Run the server.
@@ -13,7 +15,7 @@ pub(crate) struct Serve {
     /// Data directory; created if it does not exist
     #[arg(long, env = "INDELIBLE_DATA", default_value = "indelible-data", value_name = "DIR")]
     data: PathBuf,
-    /// Address to listen on; only loopback until there is access control
+    /// Address to listen on
     #[arg(
         long,
         env = "INDELIBLE_LISTEN",
@@ -27,23 +29,71 @@ pub(crate) struct Serve {
     /// Folder on other storage that remembers the newest checkpoints, so that an older copy of the data is refused
     #[arg(long, env = "INDELIBLE_GUARD", value_name = "DIR")]
     guard: Option<PathBuf>,
+    /// Certificate chain for TLS, PEM; replaced files are used without a restart
+    #[arg(long, env = "INDELIBLE_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Private key of the certificate, PEM; must be readable by its owner alone
+    #[arg(long, env = "INDELIBLE_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Authorities whose client certificates are taken, PEM; grants name them cert:CN=…
+    #[arg(long, env = "INDELIBLE_TLS_CLIENT_CA", value_name = "FILE", requires = "tls_cert")]
+    tls_client_ca: Option<PathBuf>,
+    /// File with the first operator's token; made, readable by its owner alone, if it does not exist, and then nothing is printed
+    #[arg(long, env = "INDELIBLE_BOOTSTRAP_TOKEN_FILE", value_name = "FILE")]
+    bootstrap_token_file: Option<PathBuf>,
+    /// Issue another operator's token at this start, for when all are lost; the trail tells
+    #[arg(long)]
+    new_operator_token: bool,
+    /// OpenID Connect issuer whose tokens are taken; grants name group:NAME and oidc:SUBJECT
+    #[arg(long, env = "INDELIBLE_OIDC_ISSUER", value_name = "URL", requires = "oidc_audience")]
+    oidc_issuer: Option<String>,
+    /// Audience that those tokens must be for
+    #[arg(long, env = "INDELIBLE_OIDC_AUDIENCE", value_name = "NAME", requires = "oidc_issuer")]
+    oidc_audience: Option<String>,
+    /// Claim of those tokens that lists groups
+    #[arg(
+        long,
+        env = "INDELIBLE_OIDC_GROUPS_CLAIM",
+        default_value = "groups",
+        value_name = "NAME"
+    )]
+    oidc_groups_claim: String,
+    /// Networks of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8
+    #[arg(
+        long = "trusted-proxy",
+        env = "INDELIBLE_TRUSTED_PROXY",
+        value_delimiter = ',',
+        value_name = "CIDR"
+    )]
+    trusted_proxies: Vec<ipnet::IpNet>,
+    /// Most requests a second of one credential; 0: no limit
+    #[arg(long, env = "INDELIBLE_RATE_PER_CREDENTIAL", default_value_t = 0, value_name = "N")]
+    rate_per_credential: u32,
+    /// Most requests a second from one address; 0: no limit
+    #[arg(long, env = "INDELIBLE_RATE_PER_ADDRESS", default_value_t = 0, value_name = "N")]
+    rate_per_address: u32,
+    /// Most refused sign-ins a second from one address, each of which writes to the trail; 0: no limit
+    #[arg(long, env = "INDELIBLE_RATE_REFUSED", default_value_t = 10, value_name = "N")]
+    rate_refused: u32,
+    /// PKCS#11 module that keeps the signing keys of new logs
+    #[arg(long, env = "INDELIBLE_PKCS11_MODULE", value_name = "FILE", requires_all = ["pkcs11_token", "pkcs11_pin_file"])]
+    pkcs11_module: Option<PathBuf>,
+    /// Label of the PKCS#11 token
+    #[arg(long, env = "INDELIBLE_PKCS11_TOKEN", value_name = "LABEL")]
+    pkcs11_token: Option<String>,
+    /// File with the PIN of the PKCS#11 token
+    #[arg(long, env = "INDELIBLE_PKCS11_PIN_FILE", value_name = "FILE")]
+    pkcs11_pin_file: Option<PathBuf>,
     /// What to log on standard error: error, warn, info, debug, or a tracing filter
     #[arg(long, env = "INDELIBLE_LOG_LEVEL", default_value = "info", value_name = "FILTER")]
     log_level: String,
 }
 
 impl Serve {
-    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, plain_http: bool) -> anyhow::Result<ExitCode> {
         let filter = EnvFilter::try_new(&self.log_level).context("--log-level is not a filter")?;
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-        let config = Config {
-            data: self.data,
-            listen: self.listen,
-            site: self.site,
-            guard: self.guard,
-            limits: Limits::default(),
-            log: Options::default(),
-        };
+        let config = self.config(plain_http)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
             let server = Server::bind(&config).await?;
@@ -55,12 +105,58 @@ impl Serve {
     }
 }
 
+impl Serve {
+    fn config(self, plain_http: bool) -> anyhow::Result<Config> {
+        let tls = match (self.tls_cert, self.tls_key) {
+            (Some(certificates), Some(key)) => {
+                Some(TlsConfig { certificates, key, client_authorities: self.tls_client_ca })
+            }
+            _ => None,
+        };
+        let oidc = match (self.oidc_issuer, self.oidc_audience) {
+            (Some(issuer), Some(audience)) => {
+                Some(OidcConfig { issuer, audience, groups_claim: self.oidc_groups_claim })
+            }
+            _ => None,
+        };
+        let key_store: Option<Arc<dyn KeyStore>> =
+            match (self.pkcs11_module, self.pkcs11_token, self.pkcs11_pin_file) {
+                (Some(module), Some(token), Some(pin)) => {
+                    Some(Arc::new(Pkcs11::open(&module, &token, &pin)?))
+                }
+                _ => None,
+            };
+        Ok(Config {
+            data: self.data,
+            listen: self.listen,
+            site: self.site,
+            guard: self.guard,
+            access: AccessConfig {
+                bootstrap_token_file: self.bootstrap_token_file,
+                new_operator_token: self.new_operator_token,
+                tls,
+                plain_http,
+                oidc,
+                trusted_proxies: self.trusted_proxies,
+                rates: Rates {
+                    per_credential: self.rate_per_credential,
+                    per_address: self.rate_per_address,
+                    refused: self.rate_refused,
+                },
+            },
+            limits: Limits::default(),
+            log: Options { key_store, ..Options::default() },
+        })
+    }
+}
+
 fn announce(server: &Server, config: &Config) {
     let app = server.app();
     let address = server.address().unwrap_or(config.listen);
-    say(format_args!("{STRONG}indelible{STRONG:#} listens on http://{address}"));
+    let scheme = if config.access.tls.is_some() { "https" } else { "http" };
+    say(format_args!("{STRONG}indelible{STRONG:#} listens on {scheme}://{address}"));
     say(format_args!("  data   {} (site {})", config.data.display(), app.site()));
-    for (name, log) in app.logs() {
+    for (name, log) in app.logs().iter().filter(|(name, _)| !name.starts_with('_')) {
         say(format_args!("  log    {name}: {} records", crate::output::count(log.head().size)));
     }
     if config.guard.is_none() {
@@ -68,9 +164,13 @@ fn announce(server: &Server, config: &Config) {
             "  {FAINT}no --guard: an older copy of the data would not be noticed at start{FAINT:#}"
         ));
     }
-    say(format_args!(
-        "  {FAINT}there is no access control yet: only this machine can connect{FAINT:#}"
-    ));
+    if let Some(token) = server.operator_token() {
+        say(format_args!("\n  {STRONG}operator token{STRONG:#}, shown this once:\n"));
+        say(format_args!("  {token}\n"));
+        say(format_args!(
+            "  {FAINT}`indelible login` stores it; `indelible token create` makes narrower ones{FAINT:#}"
+        ));
+    }
 }
 
 /// Resolves on Ctrl-C or SIGTERM.

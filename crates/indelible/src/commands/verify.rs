@@ -6,7 +6,7 @@ use crate::{
     output::{self, BAD, FAINT, GOOD, STRONG, count, line},
 };
 use anyhow::{Context as _, bail};
-use indelible_client::{Client, ClientError, UrlVerdict, verify_url};
+use indelible_client::{ClientError, UrlVerdict, verify_url};
 use indelible_log::{
     DataDir, chain,
     verify::{Coverage, FindingKind, Verdict, verify_store},
@@ -181,7 +181,9 @@ impl Verify {
     }
 
     async fn url(self, key: &VerifyingKey, global: &Global) -> anyhow::Result<ExitCode> {
-        let log = Client::new(&self.target)?.log(self.log_name()?, Some(key.clone())).await?;
+        let log = crate::commands::connect_to(global, &self.target)?
+            .log(self.log_name()?, Some(key.clone()))
+            .await?;
         let since = self
             .since
             .as_ref()

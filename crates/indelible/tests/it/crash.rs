@@ -1,7 +1,7 @@
 //! kill -9 under load, many times: every acknowledged receipt still verifies.
 
 use crate::{Process, event};
-use indelible_client::{AppendOptions, Client, LogClient, VerifiedReceipt};
+use indelible_client::{AppendOptions, LogClient, VerifiedReceipt};
 use indelible_log::{DataDir, verify::verify_store};
 use indelible_tlog::{OfflineProof, VerifyingKey};
 use std::{
@@ -82,7 +82,7 @@ async fn every_acknowledged_receipt_survives_kill_nine() {
     let mut held = None;
     for round in 0..ROUNDS {
         let server = Process::serve(&data);
-        let log = Client::new(&server.url).unwrap().log("prod", Some(key.clone())).await.unwrap();
+        let log = server.client().log("prod", Some(key.clone())).await.unwrap();
         // The restarted server continues the checkpoint of the one that was killed.
         let (checkpoint, note) = log.advance(held.as_ref()).await.unwrap();
         let before = acknowledged.lock().unwrap().len();
@@ -98,7 +98,7 @@ async fn every_acknowledged_receipt_survives_kill_nine() {
             task.await.unwrap();
         }
         let server = Process::serve(&data);
-        let log = Client::new(&server.url).unwrap().log("prod", Some(key.clone())).await.unwrap();
+        let log = server.client().log("prod", Some(key.clone())).await.unwrap();
         let all = std::mem::take(&mut *acknowledged.lock().unwrap());
         check_records(&log, &all[before..], checkpoint.size).await;
         *acknowledged.lock().unwrap() = all;
@@ -110,7 +110,7 @@ async fn every_acknowledged_receipt_survives_kill_nine() {
     assert!(all.len() as u64 > ROUNDS, "{} receipts", all.len());
     // Every receipt ever given, offline, against the record that is there now.
     let server = Process::serve(&data);
-    let log = Client::new(&server.url).unwrap().log("prod", Some(key.clone())).await.unwrap();
+    let log = server.client().log("prod", Some(key.clone())).await.unwrap();
     check_records(&log, &all, 0).await;
     for receipt in &all {
         receipt.proof.verify_leaf(&receipt.leaf_hash.parse().unwrap(), &key).unwrap();

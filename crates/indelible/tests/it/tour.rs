@@ -17,7 +17,10 @@ const KUBERNETES: &str = r#"{"kind":"EventList","items":[{"kind":"Event","auditI
   "user":{"username":"ops"},"objectRef":{"resource":"secrets","namespace":"prod","name":"db"},"responseStatus":{"code":200},"stageTimestamp":"2026-03-01T12:00:00Z"}]}"#;
 
 fn verify(arguments: &[&str]) -> (i32, Value) {
-    let output = indelible().arg("verify").args(arguments).arg("--json").output().unwrap();
+    judge(indelible().arg("verify").args(arguments).arg("--json").output().unwrap())
+}
+
+fn judge(output: Output) -> (i32, Value) {
     let verdict = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|_| panic!("{}{}", text(&output.stdout), text(&output.stderr)));
     (output.status.code().unwrap(), verdict)
@@ -92,8 +95,8 @@ fn the_tour() {
 
     // The directory, with the server running, and the server.
     for target in [path(here, "D"), server.url.clone()] {
-        let (code, verdict) =
-            verify(&[&target, "--log", "prod", "--key", &key, "--since", &checkpoint]);
+        let arguments = [&target, "--log", "prod", "--key", &key, "--since", &checkpoint, "--json"];
+        let (code, verdict) = judge(server.run(&[["verify"].as_slice(), &arguments].concat()));
         assert_eq!((code, &verdict["verdict"]), (0, &"holds".into()), "{verdict}");
         assert_eq!(verdict["coverage"]["records"], expected, "{verdict}");
         assert_eq!(verdict["coverage"]["since"], expected, "{verdict}");

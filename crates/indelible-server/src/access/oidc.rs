@@ -1,0 +1,255 @@
+//! OpenID Connect: bearer JWTs of one issuer, checked against its published keys.
+//!
+//! Keys come from the issuer's discovery document and are kept. A key id that is not
+//! known makes us fetch them again, at most every [`REFETCH`]; while the issuer cannot
+//! be reached, keys go on working for [`KEEP`] after they were last fetched.
+
+use super::Principal;
+use indelible_event::Timestamp;
+use jsonwebtoken::{
+    Algorithm, DecodingKey, Validation, decode, decode_header,
+    jwk::{AlgorithmParameters, JwkSet, PublicKeyUse},
+};
+use parking_lot::RwLock;
+use serde::Deserialize;
+use serde_json::Value;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Least time between two fetches.
+const REFETCH: Duration = Duration::from_secs(30);
+/// Age at which keys are fetched again although all is well.
+const REFRESH: Duration = Duration::from_secs(15 * 60);
+/// How long keys work when the issuer cannot be reached.
+pub(crate) const KEEP: Duration = Duration::from_secs(24 * 3600);
+/// Difference of clocks that is forgiven, in seconds.
+const SKEW_S: i64 = 60;
+/// Longest token.
+const MAX_TOKEN: usize = 16 << 10;
+/// Longest document taken from the issuer.
+const MAX_DOCUMENT: usize = 1 << 20;
+const MAX_GROUPS: usize = 200;
+
+/// Whom to believe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OidcConfig {
+    /// Issuer, as it stands in tokens; its discovery document is below it.
+    pub issuer: String,
+    /// Audience that tokens must be for.
+    pub audience: String,
+    /// Claim that lists a person's groups.
+    pub groups_claim: String,
+}
+
+/// Why a JWT is not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It is not good; the reason is for the trail.
+    Token(String),
+    /// The issuer's keys cannot be had.
+    Unavailable,
+}
+
+fn bad(reason: impl Into<String>) -> Refusal {
+    Refusal::Token(reason.into())
+}
+
+#[derive(Debug)]
+struct Keys {
+    set: Arc<JwkSet>,
+    fetched: Instant,
+}
+
+/// The issuer, and its keys as far as they are known.
+#[derive(Debug)]
+pub(crate) struct Oidc {
+    config: OidcConfig,
+    http: reqwest::Client,
+    keys: RwLock<Option<Keys>>,
+    /// Held while fetching; when it was last tried.
+    fetching: tokio::sync::Mutex<Option<Instant>>,
+}
+
+#[derive(Deserialize)]
+struct Discovery {
+    issuer: String,
+    jwks_uri: String,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    sub: String,
+    exp: i64,
+    #[serde(default)]
+    nbf: Option<i64>,
+    #[serde(default)]
+    iat: Option<i64>,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    email: Option<String>,
+    #[serde(flatten)]
+    other: std::collections::HashMap<String, Value>,
+}
+
+impl Oidc {
+    pub(crate) fn new(config: OidcConfig) -> Result<Self, reqwest::Error> {
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(10))
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
+        Ok(Self { config, http, keys: RwLock::new(None), fetching: tokio::sync::Mutex::new(None) })
+    }
+
+    /// The principal of a JWT.
+    pub(crate) async fn authenticate(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<Principal, Refusal> {
+        if token.len() > MAX_TOKEN {
+            return Err(bad(format!("JWT of {} bytes, expected at most {MAX_TOKEN}", token.len())));
+        }
+        let header = decode_header(token).map_err(|_| bad("malformed JWT"))?;
+        let kid = header.kid.as_deref().ok_or_else(|| bad("JWT without kid"))?;
+        let set = self.keys_with(kid).await?;
+        let jwk = set.find(kid).ok_or_else(|| bad("JWT signed by a key unknown to the issuer"))?;
+        // The key says which algorithms it is for; the token only chooses among them.
+        let allowed: &[Algorithm] = match &jwk.algorithm {
+            AlgorithmParameters::RSA(_) => &[
+                Algorithm::RS256,
+                Algorithm::RS384,
+                Algorithm::RS512,
+                Algorithm::PS256,
+                Algorithm::PS384,
+                Algorithm::PS512,
+            ],
+            AlgorithmParameters::EllipticCurve(_) => &[Algorithm::ES256, Algorithm::ES384],
+            AlgorithmParameters::OctetKeyPair(_) => &[Algorithm::EdDSA],
+            _ => &[],
+        };
+        let for_signing =
+            !matches!(&jwk.common.public_key_use, Some(other) if *other != PublicKeyUse::Signature);
+        let same = jwk
+            .common
+            .key_algorithm
+            .is_none_or(|key| format!("{key:?}") == format!("{:?}", header.alg));
+        if !allowed.contains(&header.alg) || !for_signing || !same {
+            return Err(bad("JWT with an algorithm that its key is not for"));
+        }
+        let key =
+            DecodingKey::from_jwk(jwk).map_err(|_| bad("a key of the issuer is malformed"))?;
+        let mut validation = Validation::new(header.alg);
+        validation.set_issuer(&[&self.config.issuer]);
+        validation.set_audience(&[&self.config.audience]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        // Times are checked below, by our clock.
+        validation.validate_exp = false;
+        let claims = decode::<Claims>(token, &key, &validation)
+            .map_err(|e| bad(format!("JWT: {e}")))?
+            .claims;
+        self.principal(claims, now)
+    }
+
+    fn principal(&self, claims: Claims, now: Timestamp) -> Result<Principal, Refusal> {
+        let now_s = now.as_micros().div_euclid(1_000_000);
+        if claims.exp.saturating_add(SKEW_S) <= now_s {
+            return Err(bad("expired JWT"));
+        }
+        if claims.nbf.or(claims.iat).is_some_and(|from| from.saturating_sub(SKEW_S) > now_s) {
+            return Err(bad("JWT that is not valid yet"));
+        }
+        if claims.sub.is_empty() || claims.sub.len() > 256 {
+            return Err(bad("JWT with a subject that is empty or too long"));
+        }
+        let groups: Vec<String> = match claims.other.get(&self.config.groups_claim) {
+            Some(Value::Array(groups)) => groups
+                .iter()
+                .filter_map(Value::as_str)
+                .take(MAX_GROUPS)
+                .map(|group| format!("group:{group}"))
+                .collect(),
+            Some(Value::String(group)) => vec![format!("group:{group}")],
+            _ => Vec::new(),
+        };
+        Ok(Principal {
+            id: format!("oidc:{}", claims.sub),
+            name: claims.name.or(claims.email),
+            groups,
+            expires_at: Some(Timestamp::from_micros(claims.exp.saturating_mul(1_000_000))),
+        })
+    }
+
+    fn cached(&self) -> Option<(Arc<JwkSet>, Duration)> {
+        let keys = self.keys.read();
+        let keys = keys.as_ref()?;
+        let age = keys.fetched.elapsed();
+        (age < KEEP).then(|| (Arc::clone(&keys.set), age))
+    }
+
+    /// The issuer's keys; fetched if they do not have this one or are old.
+    async fn keys_with(&self, kid: &str) -> Result<Arc<JwkSet>, Refusal> {
+        let usable = |cached: Option<(Arc<JwkSet>, Duration)>| match cached {
+            Some((set, age)) if age < REFRESH && set.find(kid).is_some() => Some(set),
+            _ => None,
+        };
+        if let Some(set) = usable(self.cached()) {
+            return Ok(set);
+        }
+        // Keys that are merely old go on working while somebody fetches.
+        let known = self.cached().filter(|(set, _)| set.find(kid).is_some());
+        let mut last = match (self.fetching.try_lock(), known) {
+            (Ok(last), _) => last,
+            (Err(_), Some((set, _))) => return Ok(set),
+            (Err(_), None) => self.fetching.lock().await,
+        };
+        // Somebody else may have fetched them meanwhile.
+        if let Some(set) = usable(self.cached()) {
+            return Ok(set);
+        }
+        if last.is_none_or(|at| at.elapsed() >= REFETCH) {
+            *last = Some(Instant::now());
+            match self.fetch().await {
+                Ok(set) => {
+                    let set = Arc::new(set);
+                    let keys = Keys { set: Arc::clone(&set), fetched: Instant::now() };
+                    *self.keys.write() = Some(keys);
+                    return Ok(set);
+                }
+                Err(error) => {
+                    tracing::warn!(error, "could not fetch the issuer's keys");
+                }
+            }
+        }
+        drop(last);
+        self.cached().map(|(set, _)| set).ok_or(Refusal::Unavailable)
+    }
+
+    async fn fetch(&self) -> Result<JwkSet, String> {
+        let base = self.config.issuer.trim_end_matches('/');
+        let url = format!("{base}/.well-known/openid-configuration");
+        let discovery: Discovery = self.document(&url).await?;
+        if discovery.issuer != self.config.issuer {
+            return Err(format!(
+                "the discovery document is of issuer {:?}, expected {:?}",
+                discovery.issuer, self.config.issuer
+            ));
+        }
+        self.document(&discovery.jwks_uri).await
+    }
+
+    async fn document<T: serde::de::DeserializeOwned>(&self, url: &str) -> Result<T, String> {
+        let fetched = self.http.get(url).send().await.and_then(reqwest::Response::error_for_status);
+        let mut answer = fetched.map_err(|e| indelible_log::chain(&e))?;
+        let mut bytes = Vec::new();
+        while let Some(part) = answer.chunk().await.map_err(|e| indelible_log::chain(&e))? {
+            if bytes.len() + part.len() > MAX_DOCUMENT {
+                return Err(format!("{url} is over {MAX_DOCUMENT} bytes"));
+            }
+            bytes.extend_from_slice(&part);
+        }
+        serde_json::from_slice(&bytes).map_err(|e| format!("{url}: {e}"))
+    }
+}
