@@ -1,7 +1,7 @@
 //! OpenID Connect: bearer JWTs of one issuer, checked against its published keys.
 //!
 //! Keys come from the issuer's discovery document and are kept. A key id that is not
-//! known makes us fetch them again, at most every [`REFETCH`]; while the issuer cannot
+//! known makes us fetch them again, but not too often; while the issuer cannot
 //! be reached, keys go on working for [`KEEP`] after they were last fetched.
 
 use super::Principal;
@@ -18,8 +18,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Least time between two fetches.
-const REFETCH: Duration = Duration::from_secs(30);
 /// Age at which keys are fetched again although all is well.
 const REFRESH: Duration = Duration::from_secs(15 * 60);
 /// How long keys work when the issuer cannot be reached.
@@ -41,6 +39,22 @@ pub struct OidcConfig {
     pub audience: String,
     /// Claim that lists a person's groups.
     pub groups_claim: String,
+    /// Least time between two fetches of the issuer's keys: whoever sends tokens with
+    /// made-up key ids makes no more requests than that.
+    pub refetch: Duration,
+}
+
+impl OidcConfig {
+    /// An issuer and the audience of its tokens; groups in the claim `groups`.
+    #[must_use]
+    pub fn new(issuer: &str, audience: &str) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            audience: audience.to_owned(),
+            groups_claim: "groups".to_owned(),
+            refetch: Duration::from_secs(30),
+        }
+    }
 }
 
 /// Why a JWT is not taken.
@@ -209,7 +223,7 @@ impl Oidc {
         if let Some(set) = usable(self.cached()) {
             return Ok(set);
         }
-        if last.is_none_or(|at| at.elapsed() >= REFETCH) {
+        if last.is_none_or(|at| at.elapsed() >= self.config.refetch) {
             *last = Some(Instant::now());
             match self.fetch().await {
                 Ok(set) => {

@@ -1,18 +1,54 @@
 //! The HTTP API from outside, over real sockets.
 #![expect(clippy::unwrap_used, reason = "tests state their expectations by failing")]
 
+mod access;
 mod appending;
 mod hostile;
 mod lifecycle;
+mod matrix;
+mod oidc;
 mod reading;
+mod tls;
+mod trail;
 
 use indelible_api::{Appended, LogInfo, ReceiptItem};
-use indelible_log::Options;
+use indelible_event::Timestamp;
+use indelible_log::{Clock, Options};
 use indelible_server::{AccessConfig, Config, Limits, Rates, Server, StartError};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{sync::oneshot, task::JoinHandle};
+
+/// A clock that stands where it is put.
+#[derive(Debug)]
+pub(crate) struct TestClock(AtomicI64);
+
+impl Clock for TestClock {
+    fn now_us(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl TestClock {
+    pub(crate) fn at(time: &str) -> Arc<Self> {
+        let clock = Arc::new(Self(AtomicI64::new(0)));
+        clock.set(time);
+        clock
+    }
+
+    pub(crate) fn set(&self, time: &str) {
+        self.0.store(time.parse::<Timestamp>().unwrap().as_micros(), Ordering::SeqCst);
+    }
+}
 
 /// A server on a folder, stopped when asked.
 pub(crate) struct TestServer {

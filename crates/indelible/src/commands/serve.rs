@@ -115,7 +115,8 @@ impl Serve {
         };
         let oidc = match (self.oidc_issuer, self.oidc_audience) {
             (Some(issuer), Some(audience)) => {
-                Some(OidcConfig { issuer, audience, groups_claim: self.oidc_groups_claim })
+                let oidc = OidcConfig::new(&issuer, &audience);
+                Some(OidcConfig { groups_claim: self.oidc_groups_claim, ..oidc })
             }
             _ => None,
         };
