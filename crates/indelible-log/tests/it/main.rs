@@ -3,6 +3,7 @@
 
 mod appending;
 mod damage;
+mod keys;
 mod recovery;
 mod sealing;
 

@@ -3,6 +3,7 @@
 
 mod access;
 mod appending;
+mod crash;
 mod hostile;
 mod lifecycle;
 mod matrix;

@@ -1,6 +1,7 @@
 //! The built binary, as its users run it.
 #![expect(clippy::unwrap_used, reason = "tests state their expectations by failing")]
 
+mod control;
 mod crash;
 mod tour;
 
@@ -52,12 +53,13 @@ pub(crate) fn write_private(path: &Path, text: &str) {
 impl Process {
     /// Starts `indelible serve` on a free port and waits until it listens.
     pub(crate) fn serve(data: &Path) -> Self {
-        Self::serve_with(data, &[])
+        Self::serve_in(data, &[], &[])
     }
 
-    /// The same with more arguments.
-    pub(crate) fn serve_with(data: &Path, arguments: &[&str]) -> Self {
+    /// The same with more arguments and variables.
+    pub(crate) fn serve_in(data: &Path, arguments: &[&str], variables: &[(&str, &Path)]) -> Self {
         let mut child = indelible()
+            .envs(variables.iter().copied())
             .args([
                 "serve",
                 "--listen",
@@ -80,7 +82,7 @@ impl Process {
         let at = line.find("http").unwrap_or_else(|| panic!("no address in {line:?}"));
         let url = line[at..].trim().to_owned();
         let server = Self { child, url, token_file: beside(data, ".token") };
-        if !server.token_file.exists() && arguments.is_empty() {
+        if !server.token_file.exists() {
             let roles = ["writer:*", "auditor:*", "operator:*", "verifier:*"];
             let grants = roles.iter().flat_map(|role| ["--grant", role]);
             let arguments: Vec<&str> =

@@ -1,0 +1,244 @@
+//! Keys that are replaced, and keys that are kept elsewhere.
+
+use crate::{TestClock, options, verify};
+use indelible_log::{
+    AppendError, DataDir, KeyStore, Kind, Log, LogError, Options, StageError, verify::FindingKind,
+};
+use indelible_tlog::{
+    Checkpoint, Note, NoteSignature, SignError, Signer, SigningKey, VerifyingKey,
+};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+const HOUR: i64 = 3_600_000_000;
+
+fn data(folder: &tempfile::TempDir) -> DataDir {
+    DataDir::open_or_create(folder.path(), Some("test.example")).unwrap()
+}
+
+fn event(id: &str) -> String {
+    crate::event(id, "a.b")
+}
+
+fn at(hours: i64) -> indelible_event::Timestamp {
+    indelible_event::Timestamp::from_micros(hours * HOUR)
+}
+
+/// Who signed the newest checkpoint.
+fn signers(log: &Log, keys: &[VerifyingKey]) -> Vec<bool> {
+    let note = Note::parse(log.head().note.as_bytes()).unwrap();
+    keys.iter().map(|key| note.signatures.iter().any(|line| line.key_id == key.id())).collect()
+}
+
+#[test]
+fn both_keys_sign_during_the_overlap_and_old_receipts_hold_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(TestClock::default());
+    let options = Options { clock: clock.clone(), ..options() };
+    let data = data(&folder);
+    data.create_log("prod", Kind::Events, &options).unwrap();
+    let log = Log::open(data.store("prod").unwrap(), &options).unwrap();
+    let first = log.verifying_key();
+    let old = log.append_event("me", &event("a")).unwrap();
+    let proof = log.prove(old.index, None).unwrap();
+    // Staged: nothing signs with it yet, and a restart forgets nothing.
+    let second = log.stage_key().unwrap();
+    log.append_event("me", &event("b")).unwrap();
+    assert_eq!(signers(&log, &[first.clone(), second.clone()]), [true, false]);
+    log.replace_key(&second, at(24)).unwrap();
+    log.replace_key(&second, at(24)).unwrap();
+    assert_eq!(log.verifying_key(), second);
+    log.append_event("me", &event("c")).unwrap();
+    assert_eq!(signers(&log, &[first.clone(), second.clone()]), [true, true]);
+    log.close();
+    drop(log);
+    let log = Log::open(data.store("prod").unwrap(), &options).unwrap();
+    assert_eq!(log.verifying_keys(), [first.clone(), second.clone()]);
+    // A third before the overlap of the first ends, and then time passes.
+    let third = log.stage_key().unwrap();
+    log.replace_key(&third, at(12)).unwrap();
+    for (hour, expected) in
+        [(1, [true, true, true]), (12, [true, false, true]), (24, [false, false, true])]
+    {
+        clock.0.store(hour * HOUR, Ordering::SeqCst);
+        log.append_event("me", &event(&format!("h{hour}"))).unwrap();
+        assert_eq!(
+            signers(&log, &[first.clone(), second.clone(), third.clone()]),
+            expected,
+            "{hour}"
+        );
+        // What is signed on request is signed by the same keys.
+        let earlier = log.checkpoint(1).unwrap();
+        assert!(Checkpoint::verify(earlier.as_bytes(), &third).is_ok());
+        assert_eq!(Checkpoint::verify(earlier.as_bytes(), &second).is_ok(), expected[1]);
+    }
+    let record = log.record(old.index).unwrap();
+    proof.verify(&record, &first).unwrap();
+    assert!(log.prove(old.index, None).unwrap().verify(&record, &first).is_err());
+    log.prove(old.index, None).unwrap().verify(&record, &third).unwrap();
+    log.close();
+    drop(log);
+    // Whoever pinned any one of the keys can check all of it, from the files alone.
+    let store = data.store("prod").unwrap();
+    for key in [&first, &second, &third] {
+        let verdict = verify(store.as_ref(), key);
+        assert_eq!(verdict.findings, [], "{key}");
+        assert_eq!(verdict.coverage.records, 6);
+        assert!(verdict.coverage.key_checked);
+    }
+    let stranger = SigningKey::from_seed(first.name(), &[9; 32]).unwrap();
+    let verdict = verify(store.as_ref(), stranger.verifying_key());
+    assert_eq!(verdict.worst(), Some(FindingKind::Unverifiable));
+}
+
+#[test]
+fn an_announcement_that_was_touched_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = data(&folder);
+    data.create_log("prod", Kind::Events, &options()).unwrap();
+    let log = Log::open(data.store("prod").unwrap(), &options()).unwrap();
+    let first = log.verifying_key();
+    for n in 0..2 {
+        log.append_event("me", &event(&format!("e{n}"))).unwrap();
+        let key = log.stage_key().unwrap();
+        log.replace_key(&key, at(0)).unwrap();
+    }
+    log.append_event("me", &event("last")).unwrap();
+    log.close();
+    drop(log);
+    let path = data.path().join("logs/prod/announcements/0002");
+    let sound = fs::read(&path).unwrap();
+    let write = |bytes: &[u8]| {
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(&path, bytes).unwrap();
+    };
+    let open = || Log::open(data.store("prod").unwrap(), &options());
+    for at in 0..sound.len() {
+        let mut bytes = sound.clone();
+        bytes[at] ^= 1;
+        write(&bytes);
+        let verdict = verify(data.store("prod").unwrap().as_ref(), &first);
+        assert!(!verdict.findings.is_empty(), "byte {at}");
+        assert!(open().is_err(), "byte {at}");
+    }
+    write(&sound);
+    // A stranger's key, announced by itself.
+    let stranger = SigningKey::from_seed(first.name(), &[9; 32]).unwrap();
+    let text = String::from_utf8(sound.clone()).unwrap();
+    let (text, _) = text.split_once("\n\n").unwrap();
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    lines[3] = format!("key {}", stranger.verifying_key());
+    let text = format!("{}\n", lines.join("\n"));
+    write(format!("{text}\n{}", stranger.sign(&text)).as_bytes());
+    assert!(!verify(data.store("prod").unwrap().as_ref(), &first).findings.is_empty());
+    assert!(open().is_err());
+    // The first of two announcements is gone.
+    fs::remove_file(&path).unwrap();
+    assert!(matches!(open().unwrap_err(), LogError::Damaged { .. }));
+    assert!(!verify(data.store("prod").unwrap().as_ref(), &first).findings.is_empty());
+    let folder = data.path().join("logs/prod/announcements");
+    fs::write(folder.join("0002"), &sound).unwrap();
+    assert_eq!(open().unwrap().head().size, 3);
+}
+
+#[test]
+fn keys_that_others_can_read_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = data(&folder);
+    data.create_log("prod", Kind::Events, &options()).unwrap();
+    let path = data.path().join("logs/prod/key");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o400);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o440)).unwrap();
+    let refused = Log::open(data.store("prod").unwrap(), &options()).unwrap_err();
+    assert!(refused.to_string().contains("others can read it"), "{refused}");
+}
+
+/// A key store that can be out of reach.
+#[derive(Debug, Default)]
+struct Vault {
+    away: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct Remote {
+    key: SigningKey,
+    away: Arc<AtomicBool>,
+}
+
+impl Signer for Remote {
+    fn verifying_key(&self) -> &VerifyingKey {
+        self.key.verifying_key()
+    }
+
+    fn sign_text(&self, text: &str) -> Result<NoteSignature, SignError> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(SignError("the module is away".into()));
+        }
+        self.key.sign_text(text)
+    }
+}
+
+impl KeyStore for Vault {
+    fn create(&self, origin: &str) -> Result<(String, Arc<dyn Signer>), String> {
+        Ok(("vault:7".to_owned(), self.open(origin, "vault:7")?))
+    }
+
+    fn open(&self, origin: &str, reference: &str) -> Result<Arc<dyn Signer>, String> {
+        let seed =
+            reference.strip_prefix("vault:").and_then(|n| n.parse().ok()).ok_or("no such key")?;
+        let key = SigningKey::from_seed(origin, &[seed; 32]).map_err(|e| e.to_string())?;
+        Ok(Arc::new(Remote { key, away: Arc::clone(&self.away) }))
+    }
+}
+
+#[test]
+fn a_key_store_keeps_the_secret_and_a_lost_one_refuses_without_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    let vault = Arc::new(Vault::default());
+    let options = Options { key_store: Some(vault.clone()), ..options() };
+    let data = data(&folder);
+    data.create_log("prod", Kind::Events, &options).unwrap();
+    let kept = data.store("prod").unwrap().read("key").unwrap();
+    assert_eq!(kept, b"vault:7\n");
+    let log = Log::open(data.store("prod").unwrap(), &options).unwrap();
+    log.append_event("me", &event("a")).unwrap();
+    vault.away.store(true, Ordering::SeqCst);
+    let refused = log.append_event("me", &event("b")).unwrap_err();
+    assert!(matches!(refused, StageError::Append(AppendError::Signing(_))), "{refused}");
+    assert!(log.stopped().is_none() && log.head().size == 1);
+    vault.away.store(false, Ordering::SeqCst);
+    // The same id again: nothing was left behind of the refused one.
+    let receipt = log.append_event("me", &event("b")).unwrap();
+    assert!(receipt.created && receipt.index == 1);
+    let key = log.verifying_key();
+    log.close();
+    drop(log);
+    let refused = Log::open(data.store("prod").unwrap(), &crate::options()).unwrap_err();
+    assert!(refused.to_string().contains("hardware module"), "{refused}");
+    assert_eq!(verify(data.store("prod").unwrap().as_ref(), &key).findings, []);
+}
+
+#[test]
+fn what_a_crash_left_of_a_log_can_be_discarded_and_a_used_log_cannot() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = data(&folder);
+    data.discard_unused("prod").unwrap();
+    data.create_log("prod", Kind::Raw, &options()).unwrap();
+    let before = data.verifying_key("prod", &options()).unwrap();
+    data.discard_unused("prod").unwrap();
+    data.create_log("prod", Kind::Events, &options()).unwrap();
+    assert_ne!(data.verifying_key("prod", &options()).unwrap(), before);
+    let log = Log::open(data.store("prod").unwrap(), &options()).unwrap();
+    log.append_event("me", &event("a")).unwrap();
+    assert!(data.discard_unused("prod").is_err());
+    log.close();
+    drop(log);
+    assert!(data.discard_unused("prod").is_err());
+    assert_eq!(Log::open(data.store("prod").unwrap(), &options()).unwrap().head().size, 1);
+}
