@@ -72,8 +72,23 @@ pub(crate) fn step(name: &str, body: impl FnOnce() -> anyhow::Result<()>) -> any
     Ok(())
 }
 
-/// The tests need nothing but cargo today; what they come to need is installed here.
+/// What the tests need besides cargo: an OpenID provider (Node) and a software HSM.
+fn install() -> anyhow::Result<()> {
+    let provider = "crates/indelible-server/tests/oidc";
+    run("npm", &["ci", "--no-audit", "--no-fund", "--silent", "--prefix", provider])
+        .context("the tests of OpenID Connect need Node 20 and npm")?;
+    let has_hsm = Command::new("softhsm2-util").arg("--version").output().is_ok();
+    if !has_hsm {
+        let packages = || run("apt-get", &["install", "--yes", "--quiet", "softhsm2"]);
+        packages()
+            .or_else(|_| run("apt-get", &["update", "--quiet"]).and_then(|()| packages()))
+            .context("the tests of PKCS#11 need softhsm2: install it with the system's packages")?;
+    }
+    Ok(())
+}
+
 fn test() -> anyhow::Result<()> {
+    step("install", install)?;
     step("test", || run("cargo", &["test", "--workspace", "--all-targets"]))?;
     step("doctest", || run("cargo", &["test", "--workspace", "--doc"]))
 }

@@ -296,6 +296,8 @@ pub struct GrantInfo {
 pub enum Act {
     /// Giving anybody the role of operator.
     GrantOperator,
+    /// Giving anybody the role of reader or auditor.
+    GrantReading,
     /// Letting everybody see a log's checkpoints and hash tiles.
     Publish,
     /// Replacing the signing key of a log.
@@ -306,14 +308,30 @@ pub enum Act {
 
 impl Act {
     /// All of them.
-    pub const ALL: [Self; 4] =
-        [Self::GrantOperator, Self::Publish, Self::ReplaceKey, Self::RelaxPolicy];
+    pub const ALL: [Self; 5] = [
+        Self::GrantOperator,
+        Self::GrantReading,
+        Self::Publish,
+        Self::ReplaceKey,
+        Self::RelaxPolicy,
+    ];
+
+    /// The act that giving this role is, if it is one of these.
+    #[must_use]
+    pub const fn of_granting(role: Role) -> Option<Self> {
+        match role {
+            Role::Operator => Some(Self::GrantOperator),
+            Role::Reader | Role::Auditor => Some(Self::GrantReading),
+            Role::Writer | Role::Verifier => None,
+        }
+    }
 
     /// As it is written.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::GrantOperator => "grant_operator",
+            Self::GrantReading => "grant_reading",
             Self::Publish => "publish",
             Self::ReplaceKey => "replace_key",
             Self::RelaxPolicy => "relax_policy",

@@ -317,7 +317,7 @@ impl App {
         .await?;
         // If we crash here there is a folder that nothing refers to.
         let change = Change::LogCreated { log: name.to_owned(), raw: kind == Kind::Raw, vkey };
-        self.control.act(author, |_, _| Ok((change, None))).await?;
+        self.control.act(author, |_, _| Ok((change, Vec::new()))).await?;
         // If we crash here the next start opens the log.
         let (app, owned) = (Arc::clone(self), name.to_owned());
         let log = crate::body::in_background(move || Ok(Arc::new(app.open_log(&owned)?))).await?;

@@ -18,6 +18,7 @@ mod control;
 mod error;
 mod guard;
 mod listen;
+mod measure;
 mod metrics;
 mod openapi;
 mod params;
@@ -30,6 +31,7 @@ pub use access::{Permission, limits::Rates, oidc::OidcConfig};
 pub use app::{AccessConfig, App, Config, Limits, StartError};
 pub use control::FoldError;
 pub use listen::Server;
+pub use measure::access_cost;
 pub use openapi::openapi_json;
 pub use pkcs11::{Pkcs11, Pkcs11Error};
 pub use routes::{

@@ -35,6 +35,7 @@ pub(crate) struct Metrics {
     append_seconds: Histogram,
     appended_events: Counter,
     refused_appends: Counter,
+    trail_seconds: Histogram,
     log_size: Family<LogLabels, Gauge>,
     log_segments: Family<LogLabels, Gauge>,
     log_accepting: Family<LogLabels, Gauge>,
@@ -49,6 +50,8 @@ impl Metrics {
             append_seconds: Histogram::new(exponential_buckets(0.0001, 2.0, 18)),
             appended_events: Counter::default(),
             refused_appends: Counter::default(),
+            // 50 µs to about 70 ms in steps of a half, then to seconds.
+            trail_seconds: Histogram::new(exponential_buckets(0.00005, 1.5, 28)),
             log_size: Family::default(),
             log_segments: Family::default(),
             log_accepting: Family::default(),
@@ -71,6 +74,12 @@ impl Metrics {
             "Append requests that were refused or failed",
             metrics.refused_appends.clone(),
         );
+        registry.register_with_unit(
+            "trail",
+            "Time that a record in the trail adds to an answer",
+            Unit::Seconds,
+            metrics.trail_seconds.clone(),
+        );
         registry.register("log_size", "Records of a log", metrics.log_size.clone());
         registry.register("log_segments", "Sealed segments of a log", metrics.log_segments.clone());
         registry.register(
@@ -90,6 +99,10 @@ impl Metrics {
     pub(crate) fn appended(&self, events: usize, took: Duration) {
         self.append_seconds.observe(took.as_secs_f64());
         self.appended_events.inc_by(events as u64);
+    }
+
+    pub(crate) fn trailed(&self, took: Duration) {
+        self.trail_seconds.observe(took.as_secs_f64());
     }
 
     pub(crate) fn refused(&self) {

@@ -20,7 +20,7 @@ use axum::{
 use indelible_api::{Code, Role};
 use indelible_event::Timestamp;
 use serde_json::{Map, Value};
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 /// Id of the request, put into it by the outermost layer.
 #[derive(Debug, Clone)]
@@ -212,10 +212,14 @@ async fn answered(
         }
         access.details.extend(shown.unwrap_or_default().0);
     }
+    let started = Instant::now();
     let recorded = match route.trail {
         Trailed::Counted if status.is_success() => app.trail.count(access, origin).await,
         _ => app.trail.record(&access, Some(origin)).await,
     };
+    if route.trail == Trailed::Each {
+        app.metrics.trailed(started.elapsed());
+    }
     match recorded {
         Ok(()) => response,
         Err(error) => error.into_response(),

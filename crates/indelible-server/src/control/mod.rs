@@ -98,18 +98,18 @@ impl Controller {
     }
 
     /// Makes a change, or proposes it where policy wants a second person. `plan` sees
-    /// the configuration in force and says what to change, and which dangerous act that
+    /// the configuration in force and says what to change, and which dangerous acts that
     /// is; nothing else changes the configuration meanwhile.
     pub(crate) async fn act(
         &self,
         author: &Author,
-        plan: impl FnOnce(&Control, Timestamp) -> Result<(Change, Option<Act>)>,
+        plan: impl FnOnce(&Control, Timestamp) -> Result<(Change, Vec<Act>)>,
     ) -> Result<Written> {
         let _writing = self.writing.lock().await;
         let current = self.current();
         let now = self.now();
-        let (change, act) = plan(&current, now)?;
-        match act.filter(|act| current.policy.two_person.contains(act)) {
+        let (change, acts) = plan(&current, now)?;
+        match acts.into_iter().find(|act| current.policy.two_person.contains(act)) {
             None => {
                 let index = self.write(author, change).await?;
                 Ok(Written { index, pending: None })

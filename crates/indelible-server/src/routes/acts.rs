@@ -167,7 +167,7 @@ pub(crate) async fn change_policy(
                 ));
             }
             let change = Change::PolicyChanged { policy: policy.clone() };
-            Ok((change, relaxed.then_some(Act::RelaxPolicy)))
+            Ok((change, relaxed.then_some(Act::RelaxPolicy).into_iter().collect()))
         })
         .await?;
     let status = if written.pending.is_some() { StatusCode::ACCEPTED } else { StatusCode::OK };

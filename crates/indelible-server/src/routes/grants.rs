@@ -93,13 +93,13 @@ pub(crate) async fn add_grant(
             check_subject(control, &wanted.subject)?;
             check_grant(control, principal, &wanted.grant, now)
                 .map_err(|error| error.member("grant"))?;
-            let act = (wanted.grant.role == Role::Operator).then_some(Act::GrantOperator);
+            let acts = Act::of_granting(wanted.grant.role).into_iter().collect();
             let change = Change::GrantAdded {
                 id: id.clone(),
                 subject: wanted.subject.clone(),
                 grant: wanted.grant.clone(),
             };
-            Ok((change, act))
+            Ok((change, acts))
         })
         .await?;
     let status = if written.pending.is_some() { StatusCode::ACCEPTED } else { StatusCode::CREATED };
@@ -150,7 +150,7 @@ pub(crate) async fn remove_grant(
                 return Err(unknown());
             }
             keep_an_operator(control, now, &|grant| grant == id)?;
-            Ok((Change::GrantRemoved { id: id.clone() }, None))
+            Ok((Change::GrantRemoved { id: id.clone() }, Vec::new()))
         })
         .await?;
     Ok(Json(written.done(id)))

@@ -134,7 +134,7 @@ pub(crate) async fn change_log(
                 return Err(no_such_log(&name));
             }
             let change = Change::LogPublished { log: name.clone(), public: wanted.public };
-            Ok((change, wanted.public.then_some(Act::Publish)))
+            Ok((change, wanted.public.then_some(Act::Publish).into_iter().collect()))
         })
         .await?;
     let status = if written.pending.is_some() { StatusCode::ACCEPTED } else { StatusCode::OK };
@@ -182,7 +182,7 @@ pub(crate) async fn rotate_key(
                 overlap_until: Timestamp::from_micros(until).to_string(),
             };
             planned = Some(change.clone());
-            Ok((change, Some(Act::ReplaceKey)))
+            Ok((change, vec![Act::ReplaceKey]))
         })
         .await?;
     let status = if written.pending.is_some() { StatusCode::ACCEPTED } else { StatusCode::CREATED };

@@ -23,7 +23,7 @@ use axum::{
     extract::{Path, State},
     http::{HeaderMap, StatusCode},
 };
-use indelible_api::{Act, Code, CreateToken, CreatedToken, Done, ErrorBody, Page, Role, TokenInfo};
+use indelible_api::{Act, Code, CreateToken, CreatedToken, Done, ErrorBody, Page, TokenInfo};
 use indelible_event::Timestamp;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -73,11 +73,9 @@ pub(crate) async fn create_token(
             if expires_at.is_some_and(|end| end <= now) {
                 return Err(ApiError::invalid("expires_at is in the past").member("expires_at"));
             }
-            let mut act = None;
             for (at, grant) in wanted.grants.iter().enumerate() {
                 check_grant(control, principal, grant, now)
                     .map_err(|error| error.member(format!("grants[{at}]")))?;
-                act = act.or((grant.role == Role::Operator).then_some(Act::GrantOperator));
             }
             if control.tokens.contains_key(secret.id()) {
                 return Err(no_random());
@@ -89,7 +87,8 @@ pub(crate) async fn create_token(
                 expires_at: expires_at.map(|end| end.to_string()),
                 grants,
             };
-            Ok((change, act))
+            let acts = wanted.grants.iter().filter_map(|grant| Act::of_granting(grant.role));
+            Ok((change, acts.collect()))
         })
         .await?;
     let status = if written.pending.is_some() { StatusCode::ACCEPTED } else { StatusCode::CREATED };
@@ -170,7 +169,7 @@ pub(crate) async fn revoke_token(
             keep_an_operator(control, now, &|grant| {
                 control.grants.get(grant).is_some_and(|entry| entry.subject == subject)
             })?;
-            Ok((Change::TokenRevoked { token: id.clone() }, None))
+            Ok((Change::TokenRevoked { token: id.clone() }, Vec::new()))
         })
         .await?;
     Ok(Json(written.done(id)))

@@ -227,7 +227,7 @@ pub(crate) enum PolicyCommand {
     Show,
     /// Set which acts need two persons, and for how long one waits
     Set {
-        /// Acts: grant_operator, publish, replace_key, relax_policy; `none` for none
+        /// Acts: grant_operator, grant_reading, publish, replace_key, relax_policy; `none` for none
         #[arg(long, value_delimiter = ',', required = true, value_name = "ACTS")]
         two_person: Vec<String>,
         /// Hours after which a waiting act lapses

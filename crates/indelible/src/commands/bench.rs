@@ -14,7 +14,7 @@ use indelible_api::{CreateToken, Grant, Role};
 use indelible_client::{Client, Credentials};
 use indelible_event::{NATIVE, RecordHeader, Timestamp};
 use indelible_log::{Batch, DataDir, Kind, Log, Options, verify::verify_store};
-use indelible_server::{AccessConfig, Config, Limits, Server};
+use indelible_server::{AccessConfig, Config, Limits, Server, access_cost};
 use indelible_tlog::{Checkpoint, Hash, VerifyingKey, leaf_hash, verify_inclusion};
 use serde::Serialize;
 use std::{
@@ -64,6 +64,8 @@ enum What {
     Singles,
     /// 1,000 records of 32 bytes a commit, in process
     Embedded,
+    /// Authentication and authorisation, and what the trail adds to reads under load
+    Access,
 }
 
 /// One line of the result.
@@ -95,6 +97,9 @@ impl Bench {
             if wants(What::Embedded) {
                 embedded(&dir.join("embedded"), &mut figures)?;
             }
+            if wants(What::Access) {
+                self.access(&dir.join("access"), &mut figures)?;
+            }
             if wants(What::Singles) {
                 self.singles(&dir.join("singles"), &mut figures)?;
             }
@@ -118,6 +123,47 @@ impl Bench {
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn access(&self, dir: &Path, figures: &mut Figures) -> anyhow::Result<()> {
+        let cost = access_cost(1000, 200_000).map_err(anyhow::Error::msg)?;
+        figures.push(figure(
+            "authentication and authorisation, 10,000 grants",
+            cost.as_secs_f64() * 1e6,
+            "us",
+            None,
+        ));
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let duration = Duration::from_secs(self.seconds);
+        runtime.block_on(async {
+            let running = Running::start(dir).await?;
+            running.batch_appends(&Arc::new(batch_bodies(1000)), 20_000, 1000, 4).await?;
+            for connections in [1, 8, 50] {
+                let before = running.trail_buckets().await?;
+                let mut latencies = running.reads(connections, duration).await?;
+                let after = running.trail_buckets().await?;
+                latencies.sort_unstable();
+                let middle = latencies.get(latencies.len() / 2).copied().unwrap_or_default();
+                let rate = latencies.len() as f64 / duration.as_secs_f64();
+                let name = |what: &str| format!("{what}, {connections} connection(s)");
+                let note = format!("p50 {:.2} ms", middle.as_secs_f64() * 1000.0);
+                figures.push(figure(
+                    &name("reads of one event, each in the trail"),
+                    rate,
+                    "1/s",
+                    Some(note),
+                ));
+                let (low, high) = median_bucket(&before, &after);
+                let note = format!("p50 between {low:.3} and {high:.3} ms");
+                figures.push(figure(
+                    &name("  of which the trail, p50 at most"),
+                    high,
+                    "ms",
+                    Some(note),
+                ));
+            }
+            running.stop().await
+        })
     }
 
     fn singles(&self, dir: &Path, figures: &mut Figures) -> anyhow::Result<()> {
@@ -369,7 +415,9 @@ impl Running {
         let info = operator.create_log("bench", false).await?;
         let wanted = CreateToken {
             name: "bench".to_owned(),
-            grants: vec![Grant::new(Role::Writer, "bench"), Grant::new(Role::Reader, "bench")],
+            grants: [Role::Writer, Role::Reader, Role::Verifier]
+                .map(|role| Grant::new(role, "bench"))
+                .into(),
             expires_at: None,
             reason: None,
         };
@@ -389,6 +437,47 @@ impl Running {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         Ok(sender)
+    }
+
+    /// Reads of single events, with their latencies.
+    async fn reads(&self, connections: usize, duration: Duration) -> anyhow::Result<Vec<Duration>> {
+        let deadline = Instant::now() + duration;
+        let mut tasks = Vec::new();
+        for connection in 0..connections {
+            let mut sender = self.connect().await?;
+            let authorization = Arc::clone(&self.authorization);
+            tasks.push(tokio::spawn(async move {
+                let mut latencies = Vec::new();
+                let mut index = connection * 397;
+                while Instant::now() < deadline {
+                    index = (index + 7919) % 20_000;
+                    let started = Instant::now();
+                    let path = format!("/v1/logs/bench/events/{index}");
+                    get(&mut sender, &path, &authorization).await?;
+                    latencies.push(started.elapsed());
+                }
+                anyhow::Ok(latencies)
+            }));
+        }
+        let mut all = Vec::new();
+        for task in tasks {
+            all.extend(task.await??);
+        }
+        Ok(all)
+    }
+
+    /// The server's histogram of what the trail adds: upper bound in seconds, and how
+    /// many were at most that.
+    async fn trail_buckets(&self) -> anyhow::Result<Vec<(f64, f64)>> {
+        let mut sender = self.connect().await?;
+        let text = get(&mut sender, "/metrics", &self.authorization).await?;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let bucket = |line: &str| {
+            let rest = line.strip_prefix("indelible_trail_seconds_bucket{le=\"")?;
+            let (bound, count) = rest.split_once("\"} ")?;
+            Some((bound.parse().ok()?, count.trim().parse().ok()?))
+        };
+        Ok(text.lines().filter_map(bucket).collect())
     }
 
     async fn batch_appends(
@@ -479,6 +568,28 @@ impl Running {
     }
 }
 
+/// The bounds, in ms, of the bucket that the median of the later observations is in.
+fn median_bucket(before: &[(f64, f64)], after: &[(f64, f64)]) -> (f64, f64) {
+    let counts: Vec<(f64, f64)> =
+        after.iter().zip(before).map(|(new, old)| (new.0, new.1 - old.1)).collect();
+    let half = counts.last().map_or(0.0, |last| last.1 / 2.0);
+    let at = counts.iter().position(|(_, count)| *count >= half).unwrap_or(0);
+    let bound = |at: usize| counts.get(at).map_or(0.0, |(bound, _)| bound * 1000.0);
+    (if at == 0 { 0.0 } else { bound(at - 1) }, bound(at))
+}
+
+async fn get(
+    sender: &mut http1::SendRequest<Full<Bytes>>,
+    path: &str,
+    authorization: &str,
+) -> anyhow::Result<Bytes> {
+    let request = Request::get(path)
+        .header("host", "bench")
+        .header("authorization", authorization)
+        .body(Full::new(Bytes::new()))?;
+    send(sender, request).await
+}
+
 async fn post(
     sender: &mut http1::SendRequest<Full<Bytes>>,
     path: &str,
@@ -491,6 +602,13 @@ async fn post(
         .header("authorization", authorization)
         .header("content-type", content_type)
         .body(Full::new(body))?;
+    send(sender, request).await
+}
+
+async fn send(
+    sender: &mut http1::SendRequest<Full<Bytes>>,
+    request: Request<Full<Bytes>>,
+) -> anyhow::Result<Bytes> {
     sender.ready().await?;
     let answer = sender.send_request(request).await?;
     let status = answer.status();
