@@ -26,6 +26,7 @@ struct Arguments {
 
 /// Options of every command.
 #[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Connection")]
 struct Global {
     /// The server that commands talk to
     #[arg(
@@ -56,7 +57,7 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the server
-    Serve(commands::serve::Serve),
+    Serve(Box<commands::serve::Serve>),
     /// See it work: a server with a week of a small company's events, verified, then tampered with
     Demo(commands::demo::Demo),
     /// Store a token for this server, so that commands find it

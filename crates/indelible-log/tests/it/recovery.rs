@@ -168,7 +168,7 @@ fn another_key_verifies_nothing() {
     let (store, log) = create(folder.path(), Kind::Events);
     log.append_event("t", &event("e", "a")).unwrap();
     let stranger = indelible_tlog::SigningKey::from_seed("test.example/prod", &[9; 32]).unwrap();
-    let verdict = verify(store.as_ref(), &stranger.verifying_key());
+    let verdict = verify(store.as_ref(), stranger.verifying_key());
     assert!(
         verdict.findings.iter().any(|finding| finding.kind == FindingKind::Unverifiable),
         "{verdict:?}"

@@ -247,7 +247,11 @@ mod tests {
         let log = pick(control.logs.keys().collect());
         let waiting = pick(control.waiting.keys().collect());
         match kind {
-            0 => Change::LogCreated { log: format!("l{n}"), raw: a % 2 == 0, vkey: "v".into() },
+            0 => Change::LogCreated {
+                log: format!("l{n}"),
+                raw: a.is_multiple_of(2),
+                vkey: "v".into(),
+            },
             1 if log.is_some() => {
                 Change::LogPublished { log: log.unwrap(), public: a.is_multiple_of(2) }
             }
@@ -260,7 +264,7 @@ mod tests {
                 token: format!("{n:012x}"),
                 name: "näme \" \\ \u{7}".into(),
                 sha256: "00".into(),
-                expires_at: (a % 2 == 0).then(|| "2027-01-01T00:00:00Z".into()),
+                expires_at: a.is_multiple_of(2).then(|| "2027-01-01T00:00:00Z".into()),
                 grants: (0..a % 3).map(|i| (format!("g{n}-{i}"), grant.clone())).collect(),
             },
             4 => match pick(control.tokens.keys().collect()) {
