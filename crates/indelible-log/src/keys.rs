@@ -23,7 +23,7 @@ const SECRET: &str = "PRIVATE+KEY+";
 const ANNOUNCEMENTS: &str = "announcements";
 
 /// Keeps secret keys outside the log's folder, such as in a hardware module. The folder
-/// then holds a *reference*: one line that does not begin with `PRIVATE+KEY+`.
+/// then holds a *reference*: one line that begins with a scheme of `a-z0-9` and a colon.
 pub trait KeyStore: Send + Sync + Debug {
     /// Makes a key for the log of this origin, and says how to find it again.
     ///
@@ -223,6 +223,13 @@ pub(crate) fn signer(origin: &str, text: &str, options: &Options) -> Result<Arc<
     keys.open(origin, text).map_err(problem)
 }
 
+/// A reference begins with a scheme, such as `pkcs11:`.
+fn is_reference(text: &str) -> bool {
+    let (scheme, rest) = text.split_once(':').unwrap_or_default();
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    !scheme.is_empty() && scheme.bytes().all(plain) && !rest.is_empty()
+}
+
 fn read_secret(store: &dyn Store, path: &str) -> Result<Zeroizing<String>> {
     if !store.is_private(path)? {
         return Err(LogError::KeyStore {
@@ -235,7 +242,7 @@ fn read_secret(store: &dyn Store, path: &str) -> Result<Zeroizing<String>> {
         other => Zeroizing::new(other?),
     };
     let text = std::str::from_utf8(&bytes).ok().and_then(|text| text.strip_suffix('\n'));
-    match text {
+    match text.filter(|text| text.starts_with(SECRET) || is_reference(text)) {
         Some(text) => Ok(Zeroizing::new(text.to_owned())),
         None => Err(LogError::Key {
             path: path.to_owned(),
