@@ -236,7 +236,11 @@ async fn roles_on_their_log_and_on_another() {
             let own = fixture.answer(token, route, "prod", 0).await;
             match row.roles.contains(role) || public {
                 true if row.status == 409 => check(&cell, &own, 409, own.1["code"].as_str()),
-                true => check(&cell, &own, row.status, None),
+                true => {
+                    check(&cell, &own, row.status, None);
+                    let empty = own.1.is_null() || own.1 == "" || own.1["code"].is_string();
+                    assert!(!empty, "{cell}: {}", own.1);
+                }
                 false => check(&cell, &own, 403, Some("forbidden")),
             }
             if names_log {

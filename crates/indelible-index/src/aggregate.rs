@@ -1,0 +1,252 @@
+//! Counting: how many, by which values, over which time. What a full shard adds up to
+//! never changes, so it is kept.
+
+use crate::{
+    doc::Field,
+    index::{LogIndex, Snapshot},
+    piece::Piece,
+    plan::Plan,
+    query::Query,
+    schema::column_name,
+    search::{Deadline, Prepared, SearchError},
+};
+use rayon::prelude::*;
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+/// Time for one count over everything.
+const TIME: Duration = Duration::from_secs(30);
+/// Buckets of a histogram at most.
+pub(crate) const MAX_BUCKETS: usize = 10_000;
+/// Results that are kept.
+const KEPT: usize = 2000;
+/// Entries of a result that is kept at most.
+const KEPT_ENTRIES: usize = 20_000;
+
+/// The values of one field (their first 200 bytes) and how often each stands in the records found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facet {
+    /// Most frequent first; equal ones in the order of their names.
+    pub values: Vec<(String, u64)>,
+    /// How many different values there are.
+    pub distinct: u64,
+}
+
+/// Counts by time: start of the bucket (microseconds) to count, or to counts by value.
+pub type Buckets<T> = std::collections::BTreeMap<i64, T>;
+
+/// A histogram.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Histogram {
+    /// Count of each bucket that is not empty, and its most frequent values.
+    pub buckets: Buckets<(u64, Vec<(String, u64)>)>,
+}
+
+/// What is counted in one piece.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum What {
+    Count,
+    Facet(Field),
+    Histogram { interval_us: i64, by: Option<Field> },
+}
+
+/// What one piece adds.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Part {
+    count: u64,
+    values: HashMap<String, u64>,
+    buckets: HashMap<i64, (u64, HashMap<String, u64>)>,
+}
+
+pub(crate) type Kept = HashMap<(u64, String, What), Arc<Part>>;
+
+impl Part {
+    fn entries(&self) -> usize {
+        1 + self.values.len()
+            + self.buckets.values().map(|(_, values)| 1 + values.len()).sum::<usize>()
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.count += other.count;
+        for (value, count) in &other.values {
+            *self.values.entry(value.clone()).or_default() += count;
+        }
+        for (start, (count, values)) in &other.buckets {
+            let bucket = self.buckets.entry(*start).or_default();
+            bucket.0 += count;
+            for (value, count) in values {
+                *bucket.1.entry(value.clone()).or_default() += count;
+            }
+        }
+    }
+}
+
+fn top(values: HashMap<String, u64>, limit: usize) -> Vec<(String, u64)> {
+    let mut values: Vec<(String, u64)> = values.into_iter().collect();
+    values.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    values.truncate(limit);
+    values
+}
+
+impl LogIndex {
+    /// How many indexed records match.
+    ///
+    /// # Errors
+    /// [`SearchError`].
+    pub fn count(&self, query: &Query) -> Result<u64, SearchError> {
+        Ok(self.total(query, &What::Count)?.count)
+    }
+
+    /// The values of a counted field ([`Field::is_counted`]) in matching records.
+    ///
+    /// # Errors
+    /// [`SearchError`].
+    pub fn facet(&self, query: &Query, field: Field, limit: usize) -> Result<Facet, SearchError> {
+        let total = self.total(query, &What::Facet(field))?;
+        Ok(Facet { distinct: total.values.len() as u64, values: top(total.values, limit) })
+    }
+
+    /// Matching records by time of occurrence, in buckets of `interval_us`, perhaps
+    /// with the most frequent values of a counted field in each.
+    ///
+    /// # Errors
+    /// [`SearchError`].
+    pub fn histogram(
+        &self,
+        query: &Query,
+        interval_us: i64,
+        by: Option<(Field, usize)>,
+    ) -> Result<Histogram, SearchError> {
+        let interval_us = interval_us.max(1);
+        let what = What::Histogram { interval_us, by: by.map(|(field, _)| field) };
+        let total = self.total(query, &what)?;
+        let limit = by.map_or(0, |(_, limit)| limit);
+        let buckets = total
+            .buckets
+            .into_iter()
+            .map(|(start, (count, values))| (start, (count, top(values, limit))));
+        Ok(Histogram { buckets: buckets.collect() })
+    }
+
+    fn total(&self, query: &Query, what: &What) -> Result<Part, SearchError> {
+        let Snapshot { pieces, .. } = self.snapshot();
+        let plan = Plan::of(query, self.columns());
+        let name = format!("{query:?}");
+        let deadline = Deadline::after(TIME);
+        let parts: Result<Vec<Arc<Part>>, SearchError> = pieces
+            .par_iter()
+            .map(|piece| {
+                let full = self.is_full(piece);
+                let key = (piece.start, name.clone(), what.clone());
+                if full && let Some(kept) = self.kept().lock().get(&key) {
+                    return Ok(Arc::clone(kept));
+                }
+                let part = Arc::new(self.part(piece, &plan, query, what, deadline)?);
+                if full && part.entries() <= KEPT_ENTRIES {
+                    let mut kept = self.kept().lock();
+                    if kept.len() >= KEPT {
+                        kept.clear();
+                    }
+                    kept.insert(key, Arc::clone(&part));
+                }
+                Ok(part)
+            })
+            .collect();
+        let mut total = Part::default();
+        parts?.iter().for_each(|part| total.add(part));
+        Ok(total)
+    }
+
+    fn part(
+        &self,
+        piece: &Piece,
+        plan: &Plan,
+        query: &Query,
+        what: &What,
+        deadline: Deadline,
+    ) -> Result<Part, SearchError> {
+        let prepared = Prepared::new(self, piece, plan, query)?;
+        let Some(segment) = piece.segment() else { return Ok(Part::default()) };
+        let mut part = Part::default();
+        let mut seen = 0u32;
+        let mut on_time = || {
+            seen = seen.wrapping_add(1);
+            if seen.is_multiple_of(1024) && deadline.is_over() {
+                Err(SearchError::TooSlow)
+            } else {
+                Ok(true)
+            }
+        };
+        match what {
+            What::Count if prepared.is_exact()? => {
+                part.count = prepared.weight.count(segment)?.into();
+            }
+            What::Count => prepared.each(0, |_| {
+                part.count += 1;
+                on_time()
+            })?,
+            What::Facet(field) => {
+                let Some(column) = segment.fast_fields().str(&column_name(*field))? else {
+                    return Ok(part);
+                };
+                let mut counts: HashMap<u64, u64> = HashMap::new();
+                let mut own = Vec::new();
+                prepared.each(0, |doc| {
+                    own.clear();
+                    own.extend(column.term_ords(doc));
+                    own.sort_unstable();
+                    own.dedup();
+                    own.iter().for_each(|ord| *counts.entry(*ord).or_default() += 1);
+                    on_time()
+                })?;
+                part.values = names(&column, counts)?;
+            }
+            What::Histogram { interval_us, by } => {
+                let times = segment.fast_fields().i64("time")?;
+                let column = match by {
+                    Some(field) => segment.fast_fields().str(&column_name(*field))?,
+                    None => None,
+                };
+                let mut buckets: HashMap<i64, (u64, HashMap<u64, u64>)> = HashMap::new();
+                prepared.each(0, |doc| {
+                    if let Some(time) = times.first(doc) {
+                        let start = time.div_euclid(*interval_us).saturating_mul(*interval_us);
+                        let bucket = buckets.entry(start).or_default();
+                        bucket.0 += 1;
+                        if let Some(ord) =
+                            column.as_ref().and_then(|column| column.ords().first(doc))
+                        {
+                            *bucket.1.entry(ord).or_default() += 1;
+                        }
+                        if buckets.len() > MAX_BUCKETS {
+                            return Err(SearchError::TooManyBuckets);
+                        }
+                    }
+                    on_time()
+                })?;
+                for (start, (count, ords)) in buckets {
+                    let values = match &column {
+                        Some(column) => names(column, ords)?,
+                        None => HashMap::new(),
+                    };
+                    part.buckets.insert(start, (count, values));
+                }
+            }
+        }
+        Ok(part)
+    }
+}
+
+/// Counts by value instead of by number of the value.
+fn names(
+    column: &tantivy::columnar::StrColumn,
+    counts: HashMap<u64, u64>,
+) -> Result<HashMap<String, u64>, SearchError> {
+    let mut named = HashMap::with_capacity(counts.len());
+    let mut text = String::new();
+    for (ord, count) in counts {
+        text.clear();
+        column.ord_to_str(ord, &mut text).map_err(crate::piece::other)?;
+        *named.entry(text.clone()).or_default() += count;
+    }
+    Ok(named)
+}

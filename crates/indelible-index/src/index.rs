@@ -1,0 +1,266 @@
+//! The index of one log: which pieces there are, and how they come and go.
+
+use crate::{
+    aggregate::Kept,
+    piece::{Piece, range_of},
+    schema::Columns,
+};
+use indelible_log::{Log, chain};
+use parking_lot::{Mutex, RwLock};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio::sync::watch;
+
+/// Settings of an index.
+#[derive(Debug, Clone, Copy)]
+pub struct IndexOptions {
+    /// Records of a full shard, which is one piece and never merged again.
+    pub shard: u64,
+    /// Most records that one step adds.
+    pub step: u64,
+    /// Pieces of about one size that are merged into one.
+    pub fan_in: usize,
+}
+
+impl Default for IndexOptions {
+    fn default() -> Self {
+        Self { shard: 1 << 20, step: 1 << 14, fan_in: 8 }
+    }
+}
+
+/// The index cannot go on; search shows what it has.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// Its folder cannot be used.
+    #[error("could not use the index folder {0}")]
+    Folder(PathBuf, #[source] io::Error),
+    /// A piece cannot be written or read.
+    #[error("could not write the index")]
+    Index(#[from] tantivy::TantivyError),
+}
+
+/// What can be searched now.
+#[derive(Debug, Clone)]
+pub(crate) struct Snapshot {
+    /// Without holes, oldest first.
+    pub(crate) pieces: Arc<Vec<Arc<Piece>>>,
+    /// Records they cover.
+    pub(crate) indexed: u64,
+}
+
+/// The index of one log. Searched from any thread; [`LogIndex::step`] is called by one.
+#[derive(Debug)]
+pub struct LogIndex {
+    log: Arc<Log>,
+    folder: PathBuf,
+    options: IndexOptions,
+    columns: Columns,
+    pieces: RwLock<Arc<Vec<Arc<Piece>>>>,
+    indexed: watch::Sender<u64>,
+    problem: Mutex<Option<Arc<str>>>,
+    kept: Mutex<Kept>,
+    stepping: Mutex<()>,
+}
+
+impl LogIndex {
+    /// Opens what is in the folder, and leaves out what is not of this log.
+    ///
+    /// # Errors
+    /// [`IndexError::Folder`].
+    pub fn open(log: Arc<Log>, folder: &Path, options: IndexOptions) -> Result<Self, IndexError> {
+        let index = Self {
+            log,
+            folder: folder.to_owned(),
+            options,
+            columns: Columns::new(),
+            pieces: RwLock::default(),
+            indexed: watch::channel(0).0,
+            problem: Mutex::default(),
+            kept: Mutex::default(),
+            stepping: Mutex::default(),
+        };
+        index.load()?;
+        Ok(index)
+    }
+
+    /// Reads the folder anew.
+    fn load(&self) -> Result<(), IndexError> {
+        let failed = |e| IndexError::Folder(self.folder.clone(), e);
+        fs::create_dir_all(&self.folder).map_err(failed)?;
+        let mut ranges = Vec::new();
+        for entry in fs::read_dir(&self.folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            match range_of(name) {
+                Some(range) => ranges.push((range, path)),
+                // What a crash left unfinished.
+                None if name.ends_with(".tmp") => remove(&path),
+                None => {}
+            }
+        }
+        // At each place the longest piece; what a merge replaced is in it.
+        ranges.sort_by_key(|(range, _)| (range.start, std::cmp::Reverse(range.end)));
+        let size = self.log.head().size;
+        let mut pieces: Vec<Arc<Piece>> = Vec::new();
+        let mut at = 0;
+        for (range, path) in ranges {
+            let opened = (range.start == at && range.end <= size)
+                .then(|| Piece::open(&self.log, &self.columns, &path, range.clone()));
+            match opened {
+                Some(Ok(piece)) => {
+                    at = range.end;
+                    pieces.push(Arc::new(piece));
+                }
+                Some(Err(error)) => {
+                    tracing::warn!(piece = %path.display(), error = chain(&error), "a piece of the index is built again");
+                    remove(&path);
+                }
+                None => remove(&path),
+            }
+        }
+        self.publish(pieces);
+        Ok(())
+    }
+
+    fn publish(&self, pieces: Vec<Arc<Piece>>) {
+        let indexed = pieces.last().map_or(0, |piece| piece.end);
+        *self.pieces.write() = Arc::new(pieces);
+        self.indexed.send_replace(indexed);
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let pieces = Arc::clone(&self.pieces.read());
+        let indexed = pieces.last().map_or(0, |piece| piece.end);
+        Snapshot { pieces, indexed }
+    }
+
+    pub(crate) const fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    pub(crate) const fn kept(&self) -> &Mutex<Kept> {
+        &self.kept
+    }
+
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    pub(crate) const fn is_full(&self, piece: &Piece) -> bool {
+        piece.end - piece.start == self.options.shard
+    }
+
+    /// Follows how many records the index knows.
+    #[must_use]
+    pub fn indexed(&self) -> watch::Receiver<u64> {
+        self.indexed.subscribe()
+    }
+
+    /// Why the index does not go on, if that is so.
+    #[must_use]
+    pub fn problem(&self) -> Option<Arc<str>> {
+        self.problem.lock().clone()
+    }
+
+    /// Adds the next records, or merges pieces; returns whether there may be more to
+    /// do. After an error the folder is read anew, and the next call tries again.
+    ///
+    /// # Errors
+    /// [`IndexError`]; the log is not touched by it.
+    pub fn step(&self) -> Result<bool, IndexError> {
+        let _stepping = self.stepping.lock();
+        let stepped = self.try_step();
+        match &stepped {
+            Ok(_) => *self.problem.lock() = None,
+            Err(error) => {
+                *self.problem.lock() = Some(chain(error).into());
+                // Whatever is wrong with what is in memory is not with what is on disk.
+                if let Err(error) = self.load() {
+                    tracing::warn!(error = chain(&error), "the index folder cannot be read");
+                }
+            }
+        }
+        stepped
+    }
+
+    fn try_step(&self) -> Result<bool, IndexError> {
+        let mut pieces = Vec::clone(&self.snapshot().pieces);
+        if pieces.iter().any(|piece| !piece.folder.exists()) {
+            // Somebody deleted it: begin again from what is left.
+            tracing::info!(folder = %self.folder.display(), "the index was deleted; it is rebuilt");
+            self.load()?;
+            pieces = Vec::clone(&self.snapshot().pieces);
+        }
+        if let Some(run) = self.run(&pieces) {
+            fs::create_dir_all(&self.folder)
+                .map_err(|e| IndexError::Folder(self.folder.clone(), e))?;
+            let old: Vec<Arc<Piece>> = pieces.get(run.clone()).unwrap_or_default().to_vec();
+            let merged = Piece::merge(&self.log, &self.columns, &self.folder, &old)?;
+            // If we crash here both are there, and the longer one is taken.
+            pieces.splice(run, [Arc::new(merged)]);
+            self.publish(pieces);
+            // Searches that have the old ones open go on reading them.
+            old.iter().for_each(|piece| remove(&piece.folder));
+            return Ok(true);
+        }
+        let (from, size) = (pieces.last().map_or(0, |piece| piece.end), self.log.head().size);
+        if from >= size {
+            return Ok(false);
+        }
+        fs::create_dir_all(&self.folder).map_err(|e| IndexError::Folder(self.folder.clone(), e))?;
+        let shard_end = (from / self.options.shard + 1) * self.options.shard;
+        let end = size.min(shard_end);
+        // With much to do, two pieces at a time, each whole steps long.
+        let middle = from + self.options.step;
+        let last = (middle + self.options.step).min(end);
+        let build = |range| Piece::build(&self.log, &self.columns, &self.folder, range);
+        if last - from == 2 * self.options.step {
+            let (first, second) = rayon::join(|| build(from..middle), || build(middle..last));
+            pieces.push(Arc::new(first?));
+            pieces.push(Arc::new(second?));
+        } else {
+            pieces.push(Arc::new(build(from..middle.min(end))?));
+        }
+        let more =
+            pieces.last().is_some_and(|piece| piece.end < size) || self.run(&pieces).is_some();
+        self.publish(pieces);
+        Ok(more)
+    }
+
+    /// The pieces to merge next: all of a shard that is complete, or a row of about one
+    /// size at the end.
+    fn run(&self, pieces: &[Arc<Piece>]) -> Option<std::ops::Range<usize>> {
+        let shard = self.options.shard;
+        // Complete, in several pieces.
+        let mut start = 0;
+        for (at, piece) in pieces.iter().enumerate() {
+            if piece.start.is_multiple_of(shard) {
+                start = at;
+            }
+            if piece.end.is_multiple_of(shard) && at > start {
+                return Some(start..at + 1);
+            }
+        }
+        let tier =
+            |piece: &Piece| (piece.end - piece.start).ilog2() / self.options.fan_in.ilog2().max(1);
+        let last = pieces.last()?;
+        let shard_of = |piece: &Piece| piece.start / shard;
+        let same = pieces
+            .iter()
+            .rev()
+            .take_while(|piece| tier(piece) <= tier(last) && shard_of(piece) == shard_of(last))
+            .count();
+        (same >= self.options.fan_in).then(|| pieces.len() - same..pieces.len())
+    }
+}
+
+fn remove(path: &Path) {
+    if let Err(error) = fs::remove_dir_all(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %path.display(), %error, "could not remove a piece of the index");
+    }
+}

@@ -1,0 +1,33 @@
+//! Search over a log. The index is derived and disposable: delete its folder at any
+//! time, running or not, and it is rebuilt from the log.
+//!
+//! It is a row of *pieces*, each over a contiguous range of records, immutable, one
+//! tantivy segment with the newest record first. New records become small pieces;
+//! pieces are merged, never across the end of a shard of 2^20 records, until a full
+//! shard is one piece. Queries walk the pieces newest first and stop at the limit.
+//!
+//! What a query means is [`Query::matches`], which reads the record. The index finds
+//! candidates that are always a superset; where it cannot decide by itself, each
+//! candidate's record is read and asked. So results never depend on what is indexed.
+//!
+//! What this crate is *not*: it knows no permissions and no HTTP.
+#![warn(missing_docs)]
+#![cfg_attr(
+    test,
+    expect(clippy::unwrap_used, reason = "tests state their expectations by failing")
+)]
+
+mod aggregate;
+mod doc;
+mod index;
+mod piece;
+mod plan;
+mod query;
+mod schema;
+mod search;
+
+pub use aggregate::{Buckets, Facet, Histogram};
+pub use doc::{Doc, Field};
+pub use index::{IndexError, IndexOptions, LogIndex};
+pub use query::{Query, QueryError, fields_help, parse};
+pub use search::{Hits, Order, SearchError};

@@ -1,0 +1,212 @@
+//! One piece of the index: a contiguous range of records, immutable.
+
+use crate::{
+    doc::Doc,
+    schema::{Columns, VERSION, tokenizers},
+};
+use indelible_log::Log;
+use serde::{Deserialize, Serialize};
+use std::{
+    fs,
+    ops::Range,
+    path::{Path, PathBuf},
+};
+use tantivy::{
+    Index, IndexSettings, ReloadPolicy, Searcher, SegmentReader, indexer::merge_indices,
+    store::Compressor,
+};
+
+const FACTS: &str = "piece.json";
+/// Memory for building one piece, in bytes.
+const BUILD_BUDGET: usize = 64 << 20;
+
+/// What a piece is of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Facts {
+    version: u32,
+    origin: String,
+    start: u64,
+    end: u64,
+    /// Root of the log of `end` records: a piece of another history is not used.
+    root: String,
+}
+
+/// A range of records that can be searched.
+pub(crate) struct Piece {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    pub(crate) folder: PathBuf,
+    index: Index,
+    searcher: Searcher,
+}
+
+impl std::fmt::Debug for Piece {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Piece({}..{})", self.start, self.end)
+    }
+}
+
+fn name(range: &Range<u64>) -> String {
+    format!("{:012}-{:012}", range.start, range.end)
+}
+
+/// The range in a piece's name.
+pub(crate) fn range_of(name: &str) -> Option<Range<u64>> {
+    let (start, end) = name.split_once('-')?;
+    let range = start.parse().ok()?..end.parse().ok()?;
+    (range.start < range.end && self::name(&range) == name).then_some(range)
+}
+
+type Result<T> = std::result::Result<T, tantivy::TantivyError>;
+
+impl Piece {
+    /// Builds a piece from the log's records, newest first.
+    pub(crate) fn build(
+        log: &Log,
+        columns: &Columns,
+        parent: &Path,
+        range: Range<u64>,
+    ) -> Result<Self> {
+        let temporary = fresh(parent, &range)?;
+        let mut writer = Index::builder()
+            .schema(columns.schema.clone())
+            .settings(settings())
+            .tokenizers(tokenizers())
+            .single_segment_index_writer(
+                tantivy::directory::MmapDirectory::open(&temporary)?,
+                BUILD_BUDGET,
+            )?;
+        let mut end = range.end;
+        while end > range.start {
+            // Bundle by bundle, backwards.
+            let start = ((end - 1) / 256 * 256).max(range.start);
+            let records = log.records(start..end, usize::MAX).map_err(other)?;
+            for (record, index) in records.iter().rev().zip((start..end).rev()) {
+                let doc = Doc::read(log, index, record).map_err(other)?;
+                writer.add_document(columns.document(&doc))?;
+            }
+            end = start;
+        }
+        writer.finalize()?;
+        finish(log, parent, &temporary, range, columns)
+    }
+
+    /// Merges neighbours, given oldest first, into one piece.
+    pub(crate) fn merge(
+        log: &Log,
+        columns: &Columns,
+        parent: &Path,
+        pieces: &[std::sync::Arc<Self>],
+    ) -> Result<Self> {
+        let range = match (pieces.first(), pieces.last()) {
+            (Some(first), Some(last)) => first.start..last.end,
+            _ => return Err(other("nothing to merge")),
+        };
+        let temporary = fresh(parent, &range)?;
+        // Documents stand in the order of the segments given: newest first.
+        let newest_first: Vec<Index> =
+            pieces.iter().rev().map(|piece| piece.index.clone()).collect();
+        merge_indices(&newest_first, tantivy::directory::MmapDirectory::open(&temporary)?)?;
+        finish(log, parent, &temporary, range, columns)
+    }
+
+    /// Opens a piece, if it is one of this log and whole.
+    pub(crate) fn open(
+        log: &Log,
+        columns: &Columns,
+        folder: &Path,
+        range: Range<u64>,
+    ) -> Result<Self> {
+        let facts: Facts =
+            serde_json::from_slice(&fs::read(folder.join(FACTS)).map_err(other)?).map_err(other)?;
+        if facts != expected(log, &range)? {
+            return Err(other("a piece of another log, history or version"));
+        }
+        let mut index = Index::open_in_dir(folder)?;
+        index.set_tokenizers(tokenizers());
+        if index.schema() != columns.schema {
+            return Err(other("a piece with other columns"));
+        }
+        let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
+        let searcher: Searcher = reader.searcher();
+        let piece =
+            Self { start: range.start, end: range.end, folder: folder.to_owned(), index, searcher };
+        let docs = piece.segment().map(SegmentReader::max_doc);
+        if docs.map(u64::from) == Some(range.end - range.start) {
+            Ok(piece)
+        } else {
+            Err(other("a piece that does not have its records"))
+        }
+    }
+
+    /// Its only segment.
+    pub(crate) fn segment(&self) -> Option<&SegmentReader> {
+        match self.searcher.segment_readers() {
+            [segment] => Some(segment),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn searcher(&self) -> &Searcher {
+        &self.searcher
+    }
+
+    /// Index of a document.
+    pub(crate) fn index_of(&self, doc: u32) -> u64 {
+        self.end - 1 - u64::from(doc)
+    }
+
+    /// The first document at or below an index.
+    pub(crate) fn doc_at(&self, index: u64) -> u32 {
+        (self.end - 1).saturating_sub(index) as u32
+    }
+}
+
+pub(crate) fn other(error: impl std::fmt::Display) -> tantivy::TantivyError {
+    tantivy::TantivyError::InternalError(error.to_string())
+}
+
+fn settings() -> IndexSettings {
+    IndexSettings { docstore_compression: Compressor::None, ..IndexSettings::default() }
+}
+
+fn expected(log: &Log, range: &Range<u64>) -> Result<Facts> {
+    Ok(Facts {
+        version: VERSION,
+        origin: log.manifest().origin.clone(),
+        start: range.start,
+        end: range.end,
+        root: log.root(range.end).map_err(other)?.to_string(),
+    })
+}
+
+/// An empty folder to build in.
+fn fresh(parent: &Path, range: &Range<u64>) -> Result<PathBuf> {
+    let temporary = parent.join(format!("{}.tmp", name(range)));
+    match fs::remove_dir_all(&temporary) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(other(error)),
+        _ => {}
+    }
+    fs::create_dir_all(&temporary).map_err(other)?;
+    Ok(temporary)
+}
+
+/// Says what the piece is of and gives it its name; only then does it exist.
+fn finish(
+    log: &Log,
+    parent: &Path,
+    temporary: &Path,
+    range: Range<u64>,
+    columns: &Columns,
+) -> Result<Piece> {
+    let facts = serde_json::to_vec(&expected(log, &range)?).map_err(other)?;
+    fs::write(temporary.join(FACTS), facts).map_err(other)?;
+    let folder = parent.join(name(&range));
+    match fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(other(error)),
+        _ => {}
+    }
+    fs::rename(temporary, &folder).map_err(other)?;
+    Piece::open(log, columns, &folder, range)
+}

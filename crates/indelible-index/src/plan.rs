@@ -1,0 +1,238 @@
+//! From a query to queries of the index: one that finds at least every record that
+//! matches, and one that finds none that does not.
+
+use crate::{
+    doc::{Field, MAX_TOKEN, TIMES},
+    query::{DataValue, Leaf, Node, Query, Value},
+    schema::{Columns, is_long, value_of},
+};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    ops::Bound,
+};
+use tantivy::{
+    Term,
+    query::{
+        AllQuery, BooleanQuery, EmptyQuery, Occur, Query as IndexQuery, RangeQuery, TermQuery,
+    },
+    schema::{Field as Column, IndexRecordOption},
+};
+
+type Boxed = Box<dyn IndexQuery>;
+
+/// Whether what the index finds must be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Trust {
+    /// It decides.
+    Exact,
+    /// It decides where all of a record is indexed.
+    UnlessPartial,
+    /// Every candidate is read.
+    Read,
+}
+
+pub(crate) struct Plan {
+    /// At least every match.
+    pub(crate) upper: Boxed,
+    /// At most the matches.
+    lower: Boxed,
+    pub(crate) trust: Trust,
+}
+
+impl Plan {
+    pub(crate) fn of(query: &Query, columns: &Columns) -> Self {
+        plan(&query.root, columns)
+    }
+
+    fn exact(query: Boxed) -> Self {
+        Self { lower: query.box_clone(), upper: query, trust: Trust::Exact }
+    }
+}
+
+fn plan(node: &Node, columns: &Columns) -> Plan {
+    match node {
+        Node::All => Plan::exact(Box::new(AllQuery)),
+        Node::And(nodes) => join(nodes, columns, all_of),
+        Node::Or(nodes) => join(nodes, columns, any_of),
+        Node::Not(node) => {
+            let Plan { upper, lower, trust } = plan(node, columns);
+            Plan { upper: without(lower), lower: without(upper), trust }
+        }
+        Node::Leaf(leaf) => leaf_plan(leaf, columns),
+    }
+}
+
+fn join(nodes: &[Node], columns: &Columns, join: fn(Vec<Boxed>) -> Boxed) -> Plan {
+    let plans: Vec<Plan> = nodes.iter().map(|node| plan(node, columns)).collect();
+    let trust = plans.iter().map(|plan| plan.trust).max().unwrap_or(Trust::Exact);
+    let (upper, lower) = plans.into_iter().map(|plan| (plan.upper, plan.lower)).unzip();
+    Plan { upper: join(upper), lower: join(lower), trust }
+}
+
+fn all_of(mut queries: Vec<Boxed>) -> Boxed {
+    match queries.len() {
+        0 => Box::new(AllQuery),
+        1 => queries.remove(0),
+        _ => Box::new(BooleanQuery::intersection(queries)),
+    }
+}
+
+fn any_of(mut queries: Vec<Boxed>) -> Boxed {
+    match queries.len() {
+        0 => Box::new(EmptyQuery),
+        1 => queries.remove(0),
+        _ => Box::new(BooleanQuery::union(queries)),
+    }
+}
+
+fn without(query: Boxed) -> Boxed {
+    let all: Boxed = Box::new(AllQuery);
+    Box::new(BooleanQuery::new(vec![(Occur::Must, all), (Occur::MustNot, query)]))
+}
+
+fn term(column: Column, text: &str) -> Boxed {
+    Box::new(TermQuery::new(Term::from_field_text(column, text), IndexRecordOption::Basic))
+}
+
+/// Terms that begin so.
+fn begins(column: Column, text: &str) -> Boxed {
+    // No character follows this one.
+    let end = format!("{text}{}", char::MAX);
+    Box::new(tantivy::query::InvertedIndexRangeQuery::new(
+        Bound::Included(Term::from_field_text(column, text)),
+        Bound::Included(Term::from_field_text(column, &end)),
+    ))
+}
+
+fn partial(columns: &Columns) -> Boxed {
+    let one = Term::from_field_u64(columns.partial, 1);
+    Box::new(RangeQuery::new(Bound::Included(one.clone()), Bound::Included(one)))
+}
+
+fn whole(query: Boxed, columns: &Columns) -> Boxed {
+    Box::new(BooleanQuery::new(vec![(Occur::Must, query), (Occur::MustNot, partial(columns))]))
+}
+
+fn leaf_plan(leaf: &Leaf, columns: &Columns) -> Plan {
+    match leaf {
+        Leaf::Keyword(Field::ExactTenant, Value::Is(tenant)) => {
+            let query = term(columns.tenant_exact, &value_of(tenant));
+            let trust = if is_long(tenant) { Trust::Read } else { Trust::Exact };
+            let lower: Boxed =
+                if trust == Trust::Exact { query.box_clone() } else { Box::new(EmptyQuery) };
+            Plan { upper: query, lower, trust }
+        }
+        Leaf::Keyword(field, value) => match (columns.keywords.get(field), value) {
+            (Some(column), value) => keyword(*column, value, columns),
+            (None, Value::Is(text) | Value::Begins(text)) => {
+                by_words(text, matches!(value, Value::Begins(_)), columns)
+            }
+            (None, Value::Any) => read(Box::new(AllQuery)),
+        },
+        Leaf::Words { tokens, prefix } => match (tokens.as_slice(), *prefix) {
+            ([word], false) if word.len() < MAX_TOKEN => {
+                let found = term(columns.words, word);
+                let upper = any_of(vec![found.box_clone(), partial(columns)]);
+                Plan { upper, lower: found, trust: Trust::UnlessPartial }
+            }
+            (tokens, prefix) => read(words(tokens, prefix, columns)),
+        },
+        // Times and truth values are not among the words.
+        Leaf::Data(path, _) if TIMES.contains(&path.as_str()) => read(Box::new(AllQuery)),
+        Leaf::Data(_, DataValue::Text(Value::Is(text)))
+            if !matches!(text.as_str(), "true" | "false") =>
+        {
+            by_words(text, false, columns)
+        }
+        Leaf::Data(_, DataValue::Text(Value::Begins(text)))
+            if !"true".starts_with(text.as_str()) && !"false".starts_with(text.as_str()) =>
+        {
+            by_words(text, true, columns)
+        }
+        Leaf::Data(_, _) => read(Box::new(AllQuery)),
+        Leaf::Time { received, from, to } => {
+            let column = if *received { columns.received } else { columns.time };
+            let bound = |at: i64| Term::from_field_i64(column, at);
+            let upper = if *to == i64::MAX {
+                Bound::Included(bound(i64::MAX))
+            } else {
+                Bound::Excluded(bound(*to))
+            };
+            Plan::exact(Box::new(RangeQuery::new(Bound::Included(bound(*from)), upper)))
+        }
+        Leaf::Index(from, to) => {
+            let bound = |at: u64| Term::from_field_u64(columns.index, at);
+            Plan::exact(Box::new(RangeQuery::new(
+                Bound::Included(bound(*from)),
+                Bound::Excluded(bound(*to)),
+            )))
+        }
+        Leaf::Network(network) => {
+            let v6 = |ip: IpAddr| match ip {
+                IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+                IpAddr::V6(v6) => v6,
+            };
+            let bound = |ip: Ipv6Addr| Term::from_field_ip_addr(columns.ip, ip);
+            let range = RangeQuery::new(
+                Bound::Included(bound(v6(network.network()))),
+                Bound::Included(bound(v6(network.broadcast()))),
+            );
+            // A wide IPv6 network may take in the addresses that IPv4 ones are kept as.
+            let trust = if network.addr().is_ipv4() { Trust::Exact } else { Trust::Read };
+            let upper: Boxed = Box::new(range);
+            let lower: Boxed =
+                if trust == Trust::Exact { upper.box_clone() } else { Box::new(EmptyQuery) };
+            Plan { upper, lower, trust }
+        }
+    }
+}
+
+/// Every candidate must be read.
+fn read(upper: Boxed) -> Plan {
+    Plan { upper, lower: Box::new(EmptyQuery), trust: Trust::Read }
+}
+
+fn keyword(column: Column, value: &Value, columns: &Columns) -> Plan {
+    let found = match value {
+        // What is compared whole was perhaps cut when it was indexed.
+        Value::Is(text) if is_long(text) => {
+            return read(any_of(vec![begins(column, &short(text)), partial(columns)]));
+        }
+        Value::Begins(text) if is_long(text) => {
+            return read(any_of(vec![begins(column, &short(text)), partial(columns)]));
+        }
+        Value::Is(text) => term(column, text),
+        Value::Begins(text) => begins(column, text),
+        Value::Any => begins(column, ""),
+    };
+    let upper = any_of(vec![found.box_clone(), partial(columns)]);
+    Plan { upper, lower: whole(found, columns), trust: Trust::UnlessPartial }
+}
+
+/// The part of a long text that is surely indexed, whatever its case takes of bytes.
+fn short(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+/// Records that have the words of a value anywhere.
+fn by_words(text: &str, prefix: bool, columns: &Columns) -> Plan {
+    let tokens: Vec<String> = crate::doc::tokens(text).collect();
+    if tokens.is_empty() {
+        return read(Box::new(AllQuery));
+    }
+    let open = prefix && text.chars().last().is_some_and(char::is_alphanumeric);
+    read(words(&tokens, open, columns))
+}
+
+fn words(tokens: &[String], prefix: bool, columns: &Columns) -> Boxed {
+    let last = tokens.len().saturating_sub(1);
+    let found = tokens
+        .iter()
+        .enumerate()
+        .map(|(at, word)| match prefix && at == last {
+            true => begins(columns.words, word),
+            false => term(columns.words, word),
+        })
+        .collect();
+    any_of(vec![all_of(found), partial(columns)])
+}

@@ -1,0 +1,171 @@
+//! The query language: what people type, as a tree that says exactly which records it
+//! is about. [`Query::matches`] is the meaning; the index only finds candidates faster.
+
+mod parse;
+mod time;
+
+use crate::doc::{Doc, Field, lower, tokens};
+use std::net::IpAddr;
+
+pub use parse::{QueryError, fields_help, parse};
+
+/// A parsed query. Relative times are resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Query {
+    pub(crate) root: Node,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Node {
+    All,
+    And(Vec<Node>),
+    Or(Vec<Node>),
+    Not(Box<Node>),
+    Leaf(Leaf),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Leaf {
+    /// A field of the native view, case ignored.
+    Keyword(Field, Value),
+    /// Words that stand together somewhere in the sender's strings.
+    Words { tokens: Vec<String>, prefix: bool },
+    /// A member of the sender's data, by path.
+    Data(String, DataValue),
+    /// Occurred (or received) from, to; microseconds.
+    Time { received: bool, from: i64, to: i64 },
+    /// Index from, to.
+    Index(u64, u64),
+    /// The address is in a network.
+    Network(ipnet::IpNet),
+}
+
+/// What a keyword is compared with; lower case.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Value {
+    Is(String),
+    Begins(String),
+    Any,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum DataValue {
+    Text(Value),
+    /// From, to; numbers only.
+    Range(f64, f64),
+}
+
+impl Value {
+    pub(crate) fn matches(&self, text: &str) -> bool {
+        match self {
+            Self::Is(value) => lower(text) == *value,
+            Self::Begins(value) => lower(text).starts_with(value.as_str()),
+            Self::Any => true,
+        }
+    }
+}
+
+impl Query {
+    /// The query that every record matches.
+    #[must_use]
+    pub const fn all() -> Self {
+        Self { root: Node::All }
+    }
+
+    /// Whether a record matches.
+    #[must_use]
+    pub fn matches(&self, doc: &Doc) -> bool {
+        matches(&self.root, doc)
+    }
+
+    /// The same query, of one tenant's events only.
+    #[must_use]
+    pub fn of_tenants(self, tenants: &[String]) -> Self {
+        let leaf = |tenant: &String| {
+            Node::Leaf(Leaf::Keyword(Field::ExactTenant, Value::Is(tenant.clone())))
+        };
+        let narrowed = Node::Or(tenants.iter().map(leaf).collect());
+        Self { root: Node::And(vec![self.root, narrowed]) }
+    }
+}
+
+fn matches(node: &Node, doc: &Doc) -> bool {
+    match node {
+        Node::All => true,
+        Node::And(nodes) => nodes.iter().all(|node| matches(node, doc)),
+        Node::Or(nodes) => nodes.iter().any(|node| matches(node, doc)),
+        Node::Not(node) => !matches(node, doc),
+        Node::Leaf(leaf) => leaf_matches(leaf, doc),
+    }
+}
+
+fn leaf_matches(leaf: &Leaf, doc: &Doc) -> bool {
+    match leaf {
+        // Tenants are kept apart by the exact name, not by what looks like it.
+        Leaf::Keyword(Field::ExactTenant, Value::Is(tenant)) => doc.tenant() == Some(tenant),
+        Leaf::Keyword(field, value) => {
+            let mut found = false;
+            doc.values(*field, &mut |text| found |= value.matches(text));
+            found
+        }
+        Leaf::Words { tokens: wanted, prefix } => {
+            let mut found = false;
+            doc.strings(&mut |text| found = found || contains(text, wanted, *prefix));
+            found
+        }
+        Leaf::Data(path, value) => data_matches(&doc.data, path, value),
+        Leaf::Time { received, from, to } => {
+            let time = if *received { Some(doc.received_us) } else { doc.time_us };
+            time.is_some_and(|time| (*from..*to).contains(&time))
+        }
+        Leaf::Index(from, to) => (*from..*to).contains(&doc.index),
+        Leaf::Network(network) => doc.ip().is_some_and(|ip| within(network, ip)),
+    }
+}
+
+pub(crate) fn within(network: &ipnet::IpNet, ip: IpAddr) -> bool {
+    network.contains(&ip.to_canonical())
+}
+
+/// Whether the words stand together in a text.
+fn contains(text: &str, wanted: &[String], prefix: bool) -> bool {
+    let found: Vec<String> = tokens(text).collect();
+    let last = wanted.len().saturating_sub(1);
+    found.windows(wanted.len().max(1)).any(|window| {
+        window.iter().zip(wanted).enumerate().all(|(at, (word, wanted))| {
+            match prefix && at == last {
+                true => word.starts_with(wanted.as_str()),
+                false => word == wanted,
+            }
+        })
+    })
+}
+
+/// Whether a member at the path has the value; arrays are looked through, and members
+/// whose names hold dots are found too.
+fn data_matches(data: &serde_json::Value, path: &str, value: &DataValue) -> bool {
+    match data {
+        serde_json::Value::Array(items) => items.iter().any(|item| data_matches(item, path, value)),
+        serde_json::Value::Object(members) if !path.is_empty() => {
+            members.iter().any(|(name, member)| match path.strip_prefix(name.as_str()) {
+                Some("") => data_matches(member, "", value),
+                Some(rest) => rest
+                    .strip_prefix('.')
+                    .is_some_and(|rest| !rest.is_empty() && data_matches(member, rest, value)),
+                None => false,
+            })
+        }
+        _ if !path.is_empty() => false,
+        serde_json::Value::Null => false,
+        serde_json::Value::Object(_) => matches!(value, DataValue::Text(Value::Any)),
+        scalar => match value {
+            DataValue::Text(value) => match scalar {
+                serde_json::Value::String(text) => value.matches(text),
+                other => value.matches(&other.to_string()),
+            },
+            DataValue::Range(from, to) => {
+                scalar.as_f64().is_some_and(|number| (*from..=*to).contains(&number))
+            }
+        },
+    }
+}

@@ -1,0 +1,196 @@
+//! What of a record is indexed, and how.
+
+use crate::doc::{Doc, FIELD_NAMES, Field, MAX_TOKEN, cut, lower};
+use std::{collections::BTreeMap, net::IpAddr};
+use tantivy::{
+    TantivyDocument,
+    schema::{FAST, Field as Column, IndexRecordOption, Schema, TextFieldIndexing, TextOptions},
+    tokenizer::{
+        LowerCaser, RawTokenizer, TextAnalyzer, Token, TokenStream, Tokenizer, TokenizerManager,
+    },
+};
+
+/// Raised when what is indexed changes: pieces of another version are rebuilt.
+pub(crate) const VERSION: u32 = 1;
+/// Longest value that is indexed whole, in bytes.
+const MAX_VALUE: usize = 200;
+/// Words of one record that are indexed; one with more is always read.
+const MAX_WORDS: usize = 2000;
+/// Values of one field of one record that are indexed.
+const MAX_VALUES: usize = 100;
+
+/// The columns of the index.
+#[derive(Debug, Clone)]
+pub(crate) struct Columns {
+    pub(crate) schema: Schema,
+    pub(crate) keywords: BTreeMap<Field, Column>,
+    pub(crate) tenant_exact: Column,
+    pub(crate) words: Column,
+    pub(crate) index: Column,
+    pub(crate) time: Column,
+    pub(crate) received: Column,
+    pub(crate) ip: Column,
+    /// 1 for records of which not all is indexed.
+    pub(crate) partial: Column,
+}
+
+/// Name of a keyword's column.
+pub(crate) fn column_name(field: Field) -> String {
+    field.name().replace('.', "_")
+}
+
+impl Columns {
+    pub(crate) fn new() -> Self {
+        let mut builder = Schema::builder();
+        let indexing = |tokenizer: &str| {
+            TextFieldIndexing::default()
+                .set_tokenizer(tokenizer)
+                .set_index_option(IndexRecordOption::Basic)
+                .set_fieldnorms(false)
+        };
+        let mut keywords = BTreeMap::new();
+        for (_, field) in FIELD_NAMES.iter().filter(|(_, field)| field.is_indexed()) {
+            let mut options = TextOptions::default().set_indexing_options(indexing("keyword"));
+            if field.is_counted() {
+                options = options.set_fast("raw");
+            }
+            keywords.insert(*field, builder.add_text_field(&column_name(*field), options));
+        }
+        let text = |tokenizer| TextOptions::default().set_indexing_options(indexing(tokenizer));
+        Self {
+            keywords,
+            tenant_exact: builder.add_text_field("tenant_exact", text("raw")),
+            words: builder.add_text_field("words", text("words")),
+            index: builder.add_u64_field("index", FAST),
+            time: builder.add_i64_field("time", FAST),
+            received: builder.add_i64_field("received", FAST),
+            ip: builder.add_ip_addr_field("ip_address", FAST),
+            partial: builder.add_u64_field("partial", FAST),
+            schema: builder.build(),
+        }
+    }
+
+    /// What is indexed of a record.
+    pub(crate) fn document(&self, doc: &Doc) -> TantivyDocument {
+        let mut out = TantivyDocument::default();
+        let mut partial = false;
+        out.add_u64(self.index, doc.index);
+        out.add_i64(self.received, doc.received_us);
+        if let Some(time) = doc.time_us {
+            out.add_i64(self.time, time);
+        }
+        if let Some(ip) = doc.ip() {
+            let v6 = match ip {
+                IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+                IpAddr::V6(v6) => v6,
+            };
+            out.add_ip_addr(self.ip, v6);
+        }
+        for (field, column) in &self.keywords {
+            let mut count = 0;
+            doc.values(*field, &mut |text| {
+                count += 1;
+                partial |= text.len() > MAX_VALUE || count > MAX_VALUES;
+                if count <= MAX_VALUES {
+                    out.add_text(*column, value_of(text));
+                }
+            });
+        }
+        if let Some(tenant) = doc.tenant() {
+            out.add_text(self.tenant_exact, value_of(tenant));
+        }
+        let mut words = 0;
+        doc.strings(&mut |text| {
+            if words >= MAX_WORDS {
+                partial = true;
+                return;
+            }
+            // Long texts are cut; what is cut is found by reading.
+            let end = cut_at(text, 16 << 10);
+            partial |= end < text.len();
+            let text = text.get(..end).unwrap_or_default();
+            words +=
+                text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).count();
+            out.add_text(self.words, text);
+        });
+        out.add_u64(self.partial, partial.into());
+        out
+    }
+}
+
+fn cut_at(text: &str, len: usize) -> usize {
+    if text.len() <= len {
+        return text.len();
+    }
+    // Between words, so that no half word is indexed.
+    let end = (0..=len).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    text.get(..end).unwrap_or_default().rfind(|c: char| !c.is_alphanumeric()).unwrap_or(0)
+}
+
+/// A value as it is indexed.
+pub(crate) fn value_of(text: &str) -> String {
+    let mut text = text.to_owned();
+    cut(&mut text, MAX_VALUE);
+    text
+}
+
+/// Whether a value that is asked for may have been cut when it was indexed.
+pub(crate) fn is_long(text: &str) -> bool {
+    text.len() + 3 > MAX_VALUE
+}
+
+/// The tokenizers that the columns name.
+pub(crate) fn tokenizers() -> TokenizerManager {
+    let manager = TokenizerManager::default();
+    manager.register(
+        "keyword",
+        TextAnalyzer::builder(RawTokenizer::default()).filter(LowerCaser).build(),
+    );
+    manager.register("words", Words::default());
+    manager
+}
+
+/// The words of a text, as `doc::tokens` finds them.
+#[derive(Debug, Clone, Default)]
+struct Words {
+    token: Token,
+}
+
+struct WordStream<'a> {
+    words: Box<dyn Iterator<Item = &'a str> + 'a>,
+    token: &'a mut Token,
+}
+
+impl Tokenizer for Words {
+    type TokenStream<'a> = WordStream<'a>;
+
+    fn token_stream<'a>(&'a mut self, text: &'a str) -> WordStream<'a> {
+        self.token.reset();
+        let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+        WordStream { words: Box::new(words), token: &mut self.token }
+    }
+}
+
+impl TokenStream for WordStream<'_> {
+    fn advance(&mut self) -> bool {
+        let Some(word) = self.words.next() else { return false };
+        self.token.position = self.token.position.wrapping_add(1);
+        self.token.text.clear();
+        if word.is_ascii() {
+            self.token.text.push_str(word);
+            self.token.text.make_ascii_lowercase();
+        } else {
+            self.token.text.push_str(&lower(word));
+        }
+        cut(&mut self.token.text, MAX_TOKEN);
+        true
+    }
+
+    fn token(&self) -> &Token {
+        self.token
+    }
+
+    fn token_mut(&mut self) -> &mut Token {
+        self.token
+    }
+}

@@ -1,0 +1,293 @@
+//! Search against a naive scan of the log: whatever the events and the query, the
+//! results are the same, in the same order, through restarts, merges and rebuilds.
+#![expect(clippy::unwrap_used, reason = "tests state their expectations by failing")]
+
+use indelible_event::{NATIVE, format_named};
+use indelible_index::{Doc, Field, IndexOptions, LogIndex, Order, Query, parse};
+use indelible_log::{Batch, DataDir, Kind, Log, Options};
+use proptest::prelude::*;
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+/// Small pieces, so that a small log has many shards and merges.
+const SMALL: IndexOptions = IndexOptions { shard: 64, step: 8, fan_in: 3 };
+
+fn open_log(path: &Path) -> Arc<Log> {
+    let options = Options { journal_capacity: (4096, 1 << 20), ..Options::default() };
+    let data = DataDir::open_or_create(path, Some("test.example")).unwrap();
+    drop(data.create_log("prod", Kind::Events, &options));
+    Arc::new(Log::open(data.store("prod").unwrap(), &options).unwrap())
+}
+
+fn append(log: &Log, events: &[String]) {
+    let (now, header) = log.header("token:abc", NATIVE);
+    let mut batch = Batch::new();
+    for event in events {
+        log.stage(&mut batch, &header, now, format_named(NATIVE).unwrap(), event).unwrap();
+    }
+    log.append(batch).unwrap();
+}
+
+fn catch_up(index: &LogIndex) {
+    while index.step().unwrap() {}
+}
+
+fn docs(log: &Log) -> Vec<Doc> {
+    (0..log.head().size).map(|index| Doc::read(log, index, &log.record(index).unwrap()).unwrap()).collect()
+}
+
+/// All results, page by page.
+fn search(index: &LogIndex, query: &Query, order: Order, page: usize) -> Vec<u64> {
+    let (mut found, mut beyond) = (Vec::new(), None);
+    loop {
+        let hits = index.search(query, order, beyond, page).unwrap();
+        assert!(hits.indexes.len() <= page);
+        found.extend(hits.indexes);
+        match hits.next {
+            Some(next) => beyond = Some(next),
+            None => return found,
+        }
+    }
+}
+
+fn check(index: &LogIndex, docs: &[Doc], query: &Query, name: &str) {
+    let expected: Vec<u64> = docs.iter().filter(|doc| query.matches(doc)).map(|doc| doc.index).collect();
+    for page in [1, 3, 1000] {
+        let oldest = search(index, query, Order::OldestFirst, page);
+        assert_eq!(oldest, expected, "{name}, oldest first, {page} a page");
+        let mut newest = search(index, query, Order::NewestFirst, page);
+        newest.reverse();
+        assert_eq!(newest, expected, "{name}, newest first, {page} a page");
+    }
+    assert_eq!(index.count(query).unwrap(), expected.len() as u64, "{name}, count");
+    let matching = || docs.iter().filter(|doc| query.matches(doc)).filter_map(|doc| doc.event.as_ref());
+    let mut actions = BTreeMap::new();
+    let mut days: BTreeMap<i64, u64> = BTreeMap::new();
+    const DAY: i64 = 86_400_000_000;
+    for event in matching() {
+        // Values are counted by their first 200 bytes.
+        let action: String = event.action.chars().take(200).collect();
+        *actions.entry(action).or_insert(0u64) += 1;
+        let time = event.timestamp().unwrap().as_micros();
+        *days.entry(time.div_euclid(DAY) * DAY).or_default() += 1;
+    }
+    let facet = index.facet(query, Field::Action, 100).unwrap();
+    assert_eq!(facet.values.into_iter().collect::<BTreeMap<_, _>>(), actions, "{name}, facet");
+    let histogram = index.histogram(query, DAY, Some((Field::Action, 2))).unwrap();
+    let counts: BTreeMap<i64, u64> = histogram.buckets.iter().map(|(start, (count, _))| (*start, *count)).collect();
+    assert_eq!(counts, days, "{name}, histogram");
+}
+
+const ACTORS: [&str; 5] = ["ada", "Ada Lovelace", "büro-ß", "svc:ci", "ΣΑΣ"];
+const ACTIONS: [&str; 5] = ["iam.role.granted", "iam.role.revoked", "IAM.user.created", "s3.get", "x"];
+const TENANTS: [&str; 3] = ["a", "A", "acme corp"];
+const IPS: [&str; 4] = ["10.0.0.1", "10.1.2.3", "2001:db8::1", "not an address"];
+const WORDS: [&str; 8] = ["alpha", "Beta gamma", "10.0.0.1", "a-b_c", "x*y", "true", "403", "naïve Straße"];
+
+fn event() -> impl Strategy<Value = String> {
+    let pick = |n: usize| 0..n;
+    (
+        (pick(5), pick(5), pick(4), pick(5), pick(6)),
+        (pick(8), pick(8), pick(4), 0i64..40, prop::bool::weighted(0.03)),
+    )
+        .prop_map(|((actor, action, tenant, ip, outcome), (word, other, kind, day, huge))| {
+            let outcome = ["success", "failure", "denied", "unknown", "success", "success"][outcome];
+            let mut event = serde_json::json!({
+                "time": format!("2026-{:02}-{:02}T{:02}:00:00Z", 1 + day / 20, 1 + day % 20, day % 24),
+                "action": ACTIONS[action],
+                "actor": { "type": "user", "id": ACTORS[actor], "session_id": format!("S-{word}") },
+                "outcome": { "result": outcome, "code": WORDS[other] },
+                "targets": [{ "type": "bucket", "id": WORDS[word] }, { "type": "role", "id": "r", "name": ACTORS[other % 5] }],
+                "metadata": { "note": WORDS[word], "n": day, "deep": [{ "a.b": { "c": WORDS[other] } }, kind > 1], "f": 1.5 },
+            });
+            if let Some(tenant) = TENANTS.get(tenant) {
+                event["tenant"] = (*tenant).into();
+            }
+            if let Some(ip) = IPS.get(ip) {
+                event["context"] = serde_json::json!({ "ip": ip, "request_id": format!("req-{day}") });
+            }
+            if huge {
+                event["metadata"]["list"] = (0..3000).map(|n| format!("item{n}")).collect::<Vec<_>>().into();
+                event["action"] = "long".repeat(100).into();
+                event["metadata"]["text"] = "wörd ".repeat(4000).into();
+            }
+            event.to_string()
+        })
+}
+
+/// A query, written from parts.
+fn query() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        prop::sample::select(vec![
+            "actor:ada", "actor:\"ada lovelace\"", "actor:a*", "actor:BÜRO-ß", "actor:σας", "actor:*",
+            "action:iam.role.*", "action:iam.user.created", "action:s3.get", "action:zzz", "action:longlong*",
+            "outcome:denied", "outcome:success", "outcome:*", "tenant:a", "tenant:\"acme corp\"", "tenant:*",
+            "ip:10.0.0.0/8", "ip:10.0.0.1", "ip:2001:db8::/32", "ip:0.0.0.0/0", "ip:::/0", "ip:not*",
+            "category:iam", "target:alpha", "target:r", "target.type:role", "by:token:abc", "format:indelible.v1",
+            "session:s-1", "session:S-*", "request:req-3", "request:req-*", "code:403", "code:\"a-b_c\"", "code:t*",
+            "alpha", "beta", "\"beta gamma\"", "gam*", "10.0.0.1", "a-b_c", "\"x*y\"", "true", "403", "straße", "STRASSE",
+            "item2999", "item1", "wörd", "nothing", "\"wörd wörd\"",
+            "data.metadata.note:alpha", "data.metadata.note:\"Beta gamma\"", "data.metadata.note:be*", "data.metadata.n:7",
+            "data.metadata.n:>=30", "data.metadata.n:5..9", "data.metadata.n:<3", "data.metadata.f:1.5",
+            "data.metadata.deep.a.b.c:true", "data.metadata.deep:true", "data.metadata.deep:f*", "data.metadata.list:item7",
+            "data.metadata.nope:*", "data.metadata.list:*", "data.time:2026*",
+            "during:2026-01", "after:2026-02-10", "before:2026-01-05T12", "time:2026-01-03..2026-01-09", "time:>2026-02",
+            "index:5..40", "index:>100", "index:7", "received:>=2020",
+        ])
+        .prop_map(str::to_owned),
+    ];
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("{a} {b}")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a} OR {b})")),
+            inner.clone().prop_map(|a| format!("-({a})")),
+            inner.prop_map(|a| format!("NOT ({a})")),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_index_finds_what_a_scan_finds(
+        events in prop::collection::vec(event(), 1..220),
+        queries in prop::collection::vec(query(), 1..12),
+        cuts in prop::collection::vec(1usize..60, 1..6),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let log = open_log(&folder.path().join("data"));
+        let place = folder.path().join("index");
+        let mut index = LogIndex::open(Arc::clone(&log), &place, SMALL).unwrap();
+        let mut rest = events.as_slice();
+        let parsed: Vec<(String, Query)> =
+            queries.into_iter().map(|text| { let query = parse(&text, 0).unwrap(); (text, query) }).collect();
+        for (round, cut) in cuts.iter().cycle().enumerate() {
+            let (now, later) = rest.split_at(rest.len().min(*cut));
+            rest = later;
+            append(&log, now);
+            // Interrupted in the middle, reopened, or deleted: it goes on.
+            match round % 4 {
+                0 => catch_up(&index),
+                1 => {
+                    index.step().unwrap();
+                    index = LogIndex::open(Arc::clone(&log), &place, SMALL).unwrap();
+                    catch_up(&index);
+                }
+                2 => {
+                    std::fs::remove_dir_all(&place).unwrap();
+                    catch_up(&index);
+                }
+                _ => {
+                    std::fs::create_dir_all(place.join("000000000000-000000000999.tmp")).unwrap();
+                    std::fs::create_dir_all(place.join("000000000000-000000000009")).unwrap();
+                    index = LogIndex::open(Arc::clone(&log), &place, SMALL).unwrap();
+                    catch_up(&index);
+                }
+            }
+            prop_assert_eq!(*index.indexed().borrow(), log.head().size);
+            if rest.is_empty() {
+                break;
+            }
+        }
+        let docs = docs(&log);
+        for (text, query) in &parsed {
+            check(&index, &docs, query, text);
+            // Counted a second time, from what was kept.
+            check(&index, &docs, query, text);
+            let narrowed = query.clone().of_tenants(&["a".to_owned()]);
+            check(&index, &docs, &narrowed, &format!("{text} of tenant a"));
+            let seen = search(&index, &narrowed, Order::OldestFirst, 1000);
+            prop_assert!(seen.iter().all(|at| docs[*at as usize].event.as_ref().unwrap().tenant.as_deref() == Some("a")));
+        }
+    }
+
+    #[test]
+    fn any_text_is_parsed_or_refused_at_a_column(text in "\\PC{0,60}", now: i64) {
+        if let Err(error) = parse(&text, now) {
+            prop_assert!(error.column >= 1 && error.column <= text.chars().count() + 1, "{error}");
+        }
+    }
+}
+
+#[test]
+fn errors_name_the_column_and_suggest() {
+    for (text, column, said) in [
+        ("action:x acton:y", 10, "did you mean action?"),
+        ("(a b", 1, "never closed"),
+        ("a b)", 4, "closes nothing"),
+        ("\"a b", 1, "quote is never closed"),
+        ("a OR", 3, "on its right"),
+        ("OR a", 1, "on its left"),
+        ("a*b", 1, "star may stand at the end"),
+        ("after:yesterday", 7, "such as 7d"),
+        ("ip:10.0.0.0/99", 4, "network such as"),
+        ("index:ten", 7, "not a number"),
+        ("actor:", 7, "value is missing"),
+        (":x", 1, "no field before"),
+        ("data.:x", 1, "needs a path"),
+        ("zebra:1", 1, "there is no field"),
+        ("-", 1, "no word in this"),
+        ("!!", 1, "no word in this"),
+        ("NOT", 1, "nothing to negate"),
+    ] {
+        let error = parse(text, 0).unwrap_err();
+        assert_eq!(error.column, column, "{text}: {error}");
+        assert!(error.message.contains(said), "{text}: {error}");
+    }
+    let bombs = [
+        "(".repeat(100_000),
+        "-".repeat(5000) + "a",
+        "NOT ".repeat(2000) + "a",
+        "a ".repeat(3000),
+        "x".repeat(1 << 20),
+        format!("action:{}", "a*".repeat(1000)),
+    ];
+    assert!(bombs.iter().all(|bomb| parse(bomb, 0).is_err()));
+}
+
+#[test]
+fn merged_pieces_are_one_for_each_full_shard_and_few_for_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open_log(&folder.path().join("data"));
+    let place = folder.path().join("index");
+    let index = LogIndex::open(Arc::clone(&log), &place, SMALL).unwrap();
+    let event = r#"{"time":"2026-03-01T12:00:00Z","action":"a.b","actor":{"type":"user","id":"ada"},"outcome":{"result":"success"}}"#;
+    for _ in 0..300 {
+        append(&log, &[event.to_owned()]);
+        index.step().unwrap();
+    }
+    catch_up(&index);
+    let mut names: Vec<String> =
+        std::fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(&names[..4], ["000000000000-000000000064", "000000000064-000000000128", "000000000128-000000000192", "000000000192-000000000256"]);
+    assert!(names.len() < 14, "{names:?}");
+    assert_eq!(index.count(&Query::all()).unwrap(), 300);
+    // The same folder under another log is not believed.
+    let other = open_log(&folder.path().join("other"));
+    append(&other, &vec![event.to_owned(); 70]);
+    let index = LogIndex::open(Arc::clone(&other), &place, SMALL).unwrap();
+    assert_eq!(*index.indexed().borrow(), 0);
+    catch_up(&index);
+    assert_eq!(index.count(&Query::all()).unwrap(), 70);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_degrades_search_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open_log(&folder.path().join("data"));
+    let place = folder.path().join("index");
+    let index = LogIndex::open(Arc::clone(&log), &place, SMALL).unwrap();
+    let event = r#"{"time":"2026-03-01T12:00:00Z","action":"a.b","actor":{"type":"user","id":"ada"},"outcome":{"result":"success"}}"#;
+    append(&log, &vec![event.to_owned(); 5]);
+    std::fs::remove_dir_all(&place).unwrap();
+    std::fs::write(&place, "").unwrap();
+    assert!(index.step().is_err());
+    assert!(index.problem().is_some());
+    append(&log, &vec![event.to_owned(); 5]);
+    assert_eq!(index.count(&Query::all()).unwrap(), 0);
+    std::fs::remove_file(&place).unwrap();
+    catch_up(&index);
+    assert!(index.problem().is_none());
+    assert_eq!(index.count(&Query::all()).unwrap(), 10);
+}
