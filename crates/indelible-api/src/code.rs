@@ -32,6 +32,12 @@ codes! {
     InvalidJson = "invalid_json", 400;
     /// An event has a member that is missing or wrong; `position` and `member` tell which.
     InvalidEvent = "invalid_event", 400;
+    /// The query cannot be read; the message names the column.
+    InvalidQuery = "invalid_query", 400;
+    /// The cursor is not one of this query's.
+    InvalidCursor = "invalid_cursor", 400;
+    /// The query would take too long; narrow it.
+    QueryTooSlow = "query_too_slow", 422;
     /// No format of that name.
     UnknownFormat = "unknown_format", 400;
     /// The name is not 1 to 63 of a-z, 0-9 and -.
@@ -75,6 +81,8 @@ codes! {
     LogStopped = "log_stopped", 503;
     /// The server is shutting down; nothing was appended.
     ShuttingDown = "shutting_down", 503;
+    /// The index has not reached what was asked for; try again, or search without it.
+    IndexBehind = "index_behind", 503;
     /// The trail of accesses cannot be written, so nothing is answered.
     TrailUnavailable = "trail_unavailable", 503;
     /// The identity provider's keys cannot be fetched, and none are cached.

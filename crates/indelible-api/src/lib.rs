@@ -4,10 +4,12 @@
 
 mod access;
 mod code;
+mod search;
 mod types;
 
 pub use access::*;
 pub use code::Code;
+pub use search::*;
 pub use types::*;
 
 /// Media type of newline-delimited JSON.

@@ -178,6 +178,19 @@ impl Client {
         answer.bytes().await.map_err(|e| self.broken(e))
     }
 
+    /// Reads an answer as it comes, until it ends or the connection breaks.
+    pub(crate) async fn stream(
+        &self,
+        request: RequestBuilder,
+        mut visit: impl FnMut(&[u8]),
+    ) -> Result<()> {
+        let mut answer = self.send(request).await?;
+        while let Some(part) = answer.chunk().await.map_err(|e| self.broken(e))? {
+            visit(&part);
+        }
+        Ok(())
+    }
+
     /// Sends a request; again, after the time it names, when the server says that it
     /// did nothing.
     async fn send(&self, request: RequestBuilder) -> Result<Response> {

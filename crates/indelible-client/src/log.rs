@@ -1,7 +1,10 @@
 //! One log of a server, with its key pinned.
 
 use crate::{Client, ClientError, error::Result, segment};
-use indelible_api::{Appended, Consistency, EventView, Page, Receipt, ReceiptItem, ReceiptStatus};
+use indelible_api::{
+    Appended, Consistency, Count, CountRequest, EventView, Facets, FacetsRequest, HistogramBuckets,
+    HistogramRequest, Page, Receipt, ReceiptItem, ReceiptStatus, SearchPage,
+};
 use indelible_event::{Attachment, MAX_RECORD_LEN, Payload, RecordHeader, Timestamp};
 use indelible_tlog::{
     Checkpoint, Hash, OfflineProof, VerifyingKey, leaf_hash, verify_consistency, verify_inclusion,
@@ -224,6 +227,92 @@ impl LogClient {
         self.client
             .json(self.get(&format!("events?limit={limit}&order={order}&wait={wait_s}{after}")))
             .await
+    }
+
+    /// A page of what a query finds. With `at_head` the server waits until everything
+    /// that is in the log is searched.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn search(
+        &self,
+        q: &str,
+        oldest_first: bool,
+        limit: usize,
+        after: Option<&str>,
+        at_head: bool,
+    ) -> Result<SearchPage> {
+        let order = if oldest_first { "asc" } else { "desc" };
+        let after = after.map_or_else(String::new, |after| format!("&after={}", segment(after)));
+        let head = if at_head { "&consistency=head" } else { "" };
+        let path = format!("events?q={}&order={order}&limit={limit}{after}{head}", segment(q));
+        self.client.json(self.get(&path)).await
+    }
+
+    /// How many records a query finds.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn count(&self, q: &str) -> Result<Count> {
+        self.post("count", &CountRequest { q: q.to_owned() }).await
+    }
+
+    /// The most frequent values of fields.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn facets(&self, wanted: &FacetsRequest) -> Result<Facets> {
+        self.post("facets", wanted).await
+    }
+
+    /// What a query finds, by time.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn histogram(&self, wanted: &HistogramRequest) -> Result<HistogramBuckets> {
+        self.post("histogram", wanted).await
+    }
+
+    async fn post<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl serde::Serialize,
+    ) -> Result<T> {
+        let path = format!("/v1/logs/{}/{path}", segment(&self.name));
+        self.client.json(self.client.request(Method::POST, &path).json(body)).await
+    }
+
+    /// Follows what a query finds after `after`, until the server ends the stream.
+    /// Returns the index to go on from.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn follow(
+        &self,
+        q: &str,
+        after: Option<u64>,
+        mut visit: impl FnMut(EventView),
+    ) -> Result<Option<u64>> {
+        let start = after.map_or_else(String::new, |after| format!("&after={after}"));
+        let request = self.get(&format!("tail?q={}{start}", segment(q)));
+        let (mut last, mut buffer) = (after, Vec::new());
+        self.client
+            .stream(request, |part| {
+                buffer.extend_from_slice(part);
+                while let Some(end) = buffer.windows(2).position(|two| two == b"\n\n") {
+                    let block: Vec<u8> = buffer.drain(..end + 2).collect();
+                    let text = String::from_utf8_lossy(&block);
+                    let data = text.lines().find_map(|line| line.strip_prefix("data:"));
+                    if let Some(view) =
+                        data.and_then(|data| serde_json::from_str::<EventView>(data).ok())
+                    {
+                        last = Some(view.index);
+                        visit(view);
+                    }
+                }
+            })
+            .await?;
+        Ok(last)
     }
 
     /// The bytes of a record, by index or id, exactly as they were hashed.

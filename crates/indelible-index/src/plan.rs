@@ -2,7 +2,7 @@
 //! matches, and one that finds none that does not.
 
 use crate::{
-    doc::{Field, MAX_TOKEN, TIMES},
+    doc::{Field, MAX_TOKEN, TIMES, lower},
     query::{DataValue, Leaf, Node, Query, Value},
     schema::{Columns, is_long, value_of},
 };
@@ -128,6 +128,17 @@ fn leaf_plan(leaf: &Leaf, columns: &Columns) -> Plan {
                 by_words(text, matches!(value, Value::Begins(_)), columns)
             }
             (None, Value::Any) => read(Box::new(AllQuery)),
+        },
+        Leaf::TargetOf(_, value) => match columns.keywords.get(&Field::Target) {
+            Some(column) => {
+                let value = match value {
+                    Value::Is(text) => Value::Is(lower(text)),
+                    Value::Begins(text) => Value::Begins(lower(text)),
+                    Value::Any => Value::Any,
+                };
+                read(keyword(*column, &value, columns).upper)
+            }
+            None => read(Box::new(AllQuery)),
         },
         Leaf::Words { tokens, prefix } => match (tokens.as_slice(), *prefix) {
             ([word], false) if word.len() < MAX_TOKEN => {

@@ -15,12 +15,14 @@ use crate::{
     },
     error::{ApiError, Result},
     guard::Guard,
+    indexes::Indexes,
     metrics::Metrics,
     tls::{TlsConfig, TlsError},
     trail::{ACCESS, Trail},
 };
 use indelible_api::{Code, Grant, Role};
 use indelible_event::Timestamp;
+use indelible_index::IndexOptions;
 use indelible_log::{DataDir, Kind, KnownCheckpoint, Log, LogError, Options, chain};
 use indelible_store::StoreError;
 use ipnet::IpNet;
@@ -54,6 +56,8 @@ pub struct Config {
     pub limits: Limits,
     /// Settings of each log.
     pub log: Options,
+    /// Settings of each log's index.
+    pub index: IndexOptions,
 }
 
 /// Who is let in, and how.
@@ -154,6 +158,7 @@ pub struct App {
     options: Options,
     guard: Option<Guard>,
     logs: RwLock<BTreeMap<String, Arc<Log>>>,
+    pub(crate) indexes: Indexes,
 }
 
 impl App {
@@ -220,6 +225,7 @@ impl App {
             creating: tokio::sync::Mutex::new(()),
             options: config.log.clone(),
             guard,
+            indexes: Indexes::new(data.path().join("index"), config.index),
             logs: RwLock::new(logs),
             data,
         })
@@ -257,6 +263,10 @@ impl App {
             };
             self.control.record(change).await.map_err(failed)?;
         }
+        for (name, log) in self.logs() {
+            self.indexes.open(&name, &log);
+        }
+        self.indexes.start();
         let started = Change::ServerStarted { version: env!("CARGO_PKG_VERSION").to_owned() };
         self.control.record(started).await.map_err(failed)?;
         Ok(shown)
@@ -322,6 +332,7 @@ impl App {
         let (app, owned) = (Arc::clone(self), name.to_owned());
         let log = crate::body::in_background(move || Ok(Arc::new(app.open_log(&owned)?))).await?;
         self.logs.write().insert(name.to_owned(), Arc::clone(&log));
+        self.indexes.open(name, &log);
         Ok(log)
     }
 
@@ -372,6 +383,7 @@ impl App {
     /// Stops every log: what was accepted is committed first.
     pub fn close(&self) {
         self.stopping.send_replace(true);
+        self.indexes.stop();
         for (_, log) in self.logs() {
             log.close();
             if let Some(guard) = &self.guard {

@@ -42,7 +42,7 @@ impl ApiError {
         Self::new(Code::InvalidRequest, message)
     }
 
-    fn internal(message: &str, cause: &dyn std::error::Error) -> Self {
+    pub(crate) fn internal(message: &str, cause: &dyn std::error::Error) -> Self {
         Self { cause: Some(chain(cause)), ..Self::new(Code::Internal, message) }
     }
 
@@ -99,6 +99,7 @@ impl IntoResponse for ApiError {
             Code::StorageFull,
             Code::RateLimited,
             Code::IssuerUnavailable,
+            Code::IndexBehind,
         ];
         if let Some(seconds) = self.retry_after.or(temporary.contains(&self.code).then_some(1)) {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());

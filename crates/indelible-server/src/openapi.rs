@@ -1,6 +1,6 @@
 //! The OpenAPI document, generated from the handlers and the wire types.
 
-use crate::routes::{acts, append, events, grants, logs, proofs, system, tlog, tokens};
+use crate::routes::{acts, append, events, grants, logs, proofs, search, system, tlog, tokens};
 use utoipa::OpenApi;
 
 #[derive(OpenApi)]
@@ -20,6 +20,11 @@ use utoipa::OpenApi;
         events::list_events,
         events::show_event,
         events::show_record,
+        search::context,
+        search::count,
+        search::facets,
+        search::histogram,
+        search::tail,
         events::show_attachment,
         proofs::show_receipt,
         proofs::show_consistency,

@@ -93,6 +93,8 @@ enum Command {
     Append(commands::append::Append),
     /// Show a record by index or id
     Get(commands::read::Get),
+    /// Find events: by field, time, network, word; count them, and their values, by time
+    Search(commands::search::Search),
     /// Show the newest events, and follow the log
     Tail(commands::read::Tail),
     /// Write the offline proof of a record (a C2SP tlog-proof)
@@ -154,6 +156,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Control(control) => block_on(control.run(&global)),
         Command::Append(append) => block_on(append.run(&global)),
         Command::Get(get) => block_on(get.run(&global)),
+        Command::Search(search) => block_on(search.run(&global)),
         Command::Tail(tail) => block_on(tail.run(&global)),
         Command::Prove(prove) => block_on(prove.run(&global)),
         Command::Checkpoint(checkpoint) => block_on(checkpoint.run(&global)),

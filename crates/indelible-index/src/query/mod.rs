@@ -38,6 +38,17 @@ pub(crate) enum Leaf {
     Index(u64, u64),
     /// The address is in a network.
     Network(ipnet::IpNet),
+    /// A target of exactly this kind has exactly such an id.
+    TargetOf(String, Value),
+}
+
+/// A part of a log that somebody may see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Only events of exactly this tenant.
+    pub tenant: Option<String>,
+    /// Only events about logs of this name or, with `*` at its end, names that begin so.
+    pub log: Option<String>,
 }
 
 /// What a keyword is compared with; lower case.
@@ -78,13 +89,26 @@ impl Query {
         matches(&self.root, doc)
     }
 
-    /// The same query, of one tenant's events only.
+    /// The same query, in these parts of the log only: whoever asks sees, counts and
+    /// learns nothing of the rest.
     #[must_use]
-    pub fn of_tenants(self, tenants: &[String]) -> Self {
-        let leaf = |tenant: &String| {
-            Node::Leaf(Leaf::Keyword(Field::ExactTenant, Value::Is(tenant.clone())))
+    pub fn within(self, parts: &[Part]) -> Self {
+        let part = |part: &Part| {
+            let mut nodes = Vec::new();
+            if let Some(tenant) = &part.tenant {
+                let exact = Value::Is(tenant.clone());
+                nodes.push(Node::Leaf(Leaf::Keyword(Field::ExactTenant, exact)));
+            }
+            if let Some(log) = &part.log {
+                let value = match log.strip_suffix('*') {
+                    Some(stem) => Value::Begins(stem.to_owned()),
+                    None => Value::Is(log.clone()),
+                };
+                nodes.push(Node::Leaf(Leaf::TargetOf("log".to_owned(), value)));
+            }
+            Node::And(nodes)
         };
-        let narrowed = Node::Or(tenants.iter().map(leaf).collect());
+        let narrowed = Node::Or(parts.iter().map(part).collect());
         Self { root: Node::And(vec![self.root, narrowed]) }
     }
 }
@@ -119,6 +143,16 @@ fn leaf_matches(leaf: &Leaf, doc: &Doc) -> bool {
             time.is_some_and(|time| (*from..*to).contains(&time))
         }
         Leaf::Index(from, to) => (*from..*to).contains(&doc.index),
+        Leaf::TargetOf(kind, value) => doc.event.as_ref().is_some_and(|event| {
+            event.targets.iter().any(|target| {
+                target.kind == *kind
+                    && match value {
+                        Value::Is(id) => target.id == *id,
+                        Value::Begins(stem) => target.id.starts_with(stem.as_str()),
+                        Value::Any => true,
+                    }
+            })
+        }),
         Leaf::Network(network) => doc.ip().is_some_and(|ip| within(network, ip)),
     }
 }

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests state their expectations by failing")]
 
 use indelible_event::{NATIVE, format_named};
-use indelible_index::{Doc, Field, IndexOptions, LogIndex, Order, Query, parse};
+use indelible_index::{Doc, Field, IndexOptions, LogIndex, Order, Part, Query, parse};
 use indelible_log::{Batch, DataDir, Kind, Log, Options};
 use proptest::prelude::*;
 use std::{collections::BTreeMap, path::Path, sync::Arc};
@@ -32,7 +32,9 @@ fn catch_up(index: &LogIndex) {
 }
 
 fn docs(log: &Log) -> Vec<Doc> {
-    (0..log.head().size).map(|index| Doc::read(log, index, &log.record(index).unwrap()).unwrap()).collect()
+    (0..log.head().size)
+        .map(|index| Doc::read(log, index, &log.record(index).unwrap()).unwrap())
+        .collect()
 }
 
 /// All results, page by page.
@@ -50,7 +52,8 @@ fn search(index: &LogIndex, query: &Query, order: Order, page: usize) -> Vec<u64
 }
 
 fn check(index: &LogIndex, docs: &[Doc], query: &Query, name: &str) {
-    let expected: Vec<u64> = docs.iter().filter(|doc| query.matches(doc)).map(|doc| doc.index).collect();
+    let expected: Vec<u64> =
+        docs.iter().filter(|doc| query.matches(doc)).map(|doc| doc.index).collect();
     for page in [1, 3, 1000] {
         let oldest = search(index, query, Order::OldestFirst, page);
         assert_eq!(oldest, expected, "{name}, oldest first, {page} a page");
@@ -59,7 +62,8 @@ fn check(index: &LogIndex, docs: &[Doc], query: &Query, name: &str) {
         assert_eq!(newest, expected, "{name}, newest first, {page} a page");
     }
     assert_eq!(index.count(query).unwrap(), expected.len() as u64, "{name}, count");
-    let matching = || docs.iter().filter(|doc| query.matches(doc)).filter_map(|doc| doc.event.as_ref());
+    let matching =
+        || docs.iter().filter(|doc| query.matches(doc)).filter_map(|doc| doc.event.as_ref());
     let mut actions = BTreeMap::new();
     let mut days: BTreeMap<i64, u64> = BTreeMap::new();
     const DAY: i64 = 86_400_000_000;
@@ -73,15 +77,18 @@ fn check(index: &LogIndex, docs: &[Doc], query: &Query, name: &str) {
     let facet = index.facet(query, Field::Action, 100).unwrap();
     assert_eq!(facet.values.into_iter().collect::<BTreeMap<_, _>>(), actions, "{name}, facet");
     let histogram = index.histogram(query, DAY, Some((Field::Action, 2))).unwrap();
-    let counts: BTreeMap<i64, u64> = histogram.buckets.iter().map(|(start, (count, _))| (*start, *count)).collect();
+    let counts: BTreeMap<i64, u64> =
+        histogram.buckets.iter().map(|(start, (count, _))| (*start, *count)).collect();
     assert_eq!(counts, days, "{name}, histogram");
 }
 
 const ACTORS: [&str; 5] = ["ada", "Ada Lovelace", "büro-ß", "svc:ci", "ΣΑΣ"];
-const ACTIONS: [&str; 5] = ["iam.role.granted", "iam.role.revoked", "IAM.user.created", "s3.get", "x"];
+const ACTIONS: [&str; 5] =
+    ["iam.role.granted", "iam.role.revoked", "IAM.user.created", "s3.get", "x"];
 const TENANTS: [&str; 3] = ["a", "A", "acme corp"];
 const IPS: [&str; 4] = ["10.0.0.1", "10.1.2.3", "2001:db8::1", "not an address"];
-const WORDS: [&str; 8] = ["alpha", "Beta gamma", "10.0.0.1", "a-b_c", "x*y", "true", "403", "naïve Straße"];
+const WORDS: [&str; 8] =
+    ["alpha", "Beta gamma", "10.0.0.1", "a-b_c", "x*y", "true", "403", "naïve Straße"];
 
 fn event() -> impl Strategy<Value = String> {
     let pick = |n: usize| 0..n;
@@ -96,7 +103,7 @@ fn event() -> impl Strategy<Value = String> {
                 "action": ACTIONS[action],
                 "actor": { "type": "user", "id": ACTORS[actor], "session_id": format!("S-{word}") },
                 "outcome": { "result": outcome, "code": WORDS[other] },
-                "targets": [{ "type": "bucket", "id": WORDS[word] }, { "type": "role", "id": "r", "name": ACTORS[other % 5] }],
+                "targets": [{ "type": if kind == 0 { "log" } else { "bucket" }, "id": WORDS[word] }, { "type": "role", "id": "r", "name": ACTORS[other % 5] }],
                 "metadata": { "note": WORDS[word], "n": day, "deep": [{ "a.b": { "c": WORDS[other] } }, kind > 1], "f": 1.5 },
             });
             if let Some(tenant) = TENANTS.get(tenant) {
@@ -118,20 +125,82 @@ fn event() -> impl Strategy<Value = String> {
 fn query() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         prop::sample::select(vec![
-            "actor:ada", "actor:\"ada lovelace\"", "actor:a*", "actor:BÜRO-ß", "actor:σας", "actor:*",
-            "action:iam.role.*", "action:iam.user.created", "action:s3.get", "action:zzz", "action:longlong*",
-            "outcome:denied", "outcome:success", "outcome:*", "tenant:a", "tenant:\"acme corp\"", "tenant:*",
-            "ip:10.0.0.0/8", "ip:10.0.0.1", "ip:2001:db8::/32", "ip:0.0.0.0/0", "ip:::/0", "ip:not*",
-            "category:iam", "target:alpha", "target:r", "target.type:role", "by:token:abc", "format:indelible.v1",
-            "session:s-1", "session:S-*", "request:req-3", "request:req-*", "code:403", "code:\"a-b_c\"", "code:t*",
-            "alpha", "beta", "\"beta gamma\"", "gam*", "10.0.0.1", "a-b_c", "\"x*y\"", "true", "403", "straße", "STRASSE",
-            "item2999", "item1", "wörd", "nothing", "\"wörd wörd\"",
-            "data.metadata.note:alpha", "data.metadata.note:\"Beta gamma\"", "data.metadata.note:be*", "data.metadata.n:7",
-            "data.metadata.n:>=30", "data.metadata.n:5..9", "data.metadata.n:<3", "data.metadata.f:1.5",
-            "data.metadata.deep.a.b.c:true", "data.metadata.deep:true", "data.metadata.deep:f*", "data.metadata.list:item7",
-            "data.metadata.nope:*", "data.metadata.list:*", "data.time:2026*",
-            "during:2026-01", "after:2026-02-10", "before:2026-01-05T12", "time:2026-01-03..2026-01-09", "time:>2026-02",
-            "index:5..40", "index:>100", "index:7", "received:>=2020",
+            "actor:ada",
+            "actor:\"ada lovelace\"",
+            "actor:a*",
+            "actor:BÜRO-ß",
+            "actor:σας",
+            "actor:*",
+            "action:iam.role.*",
+            "action:iam.user.created",
+            "action:s3.get",
+            "action:zzz",
+            "action:longlong*",
+            "outcome:denied",
+            "outcome:success",
+            "outcome:*",
+            "tenant:a",
+            "tenant:\"acme corp\"",
+            "tenant:*",
+            "ip:10.0.0.0/8",
+            "ip:10.0.0.1",
+            "ip:2001:db8::/32",
+            "ip:0.0.0.0/0",
+            "ip:::/0",
+            "ip:not*",
+            "category:iam",
+            "target:alpha",
+            "target:r",
+            "target.type:role",
+            "by:token:abc",
+            "format:indelible.v1",
+            "session:s-1",
+            "session:S-*",
+            "request:req-3",
+            "request:req-*",
+            "code:403",
+            "code:\"a-b_c\"",
+            "code:t*",
+            "alpha",
+            "beta",
+            "\"beta gamma\"",
+            "gam*",
+            "10.0.0.1",
+            "a-b_c",
+            "\"x*y\"",
+            "true",
+            "403",
+            "straße",
+            "STRASSE",
+            "item2999",
+            "item1",
+            "wörd",
+            "nothing",
+            "\"wörd wörd\"",
+            "data.metadata.note:alpha",
+            "data.metadata.note:\"Beta gamma\"",
+            "data.metadata.note:be*",
+            "data.metadata.n:7",
+            "data.metadata.n:>=30",
+            "data.metadata.n:5..9",
+            "data.metadata.n:<3",
+            "data.metadata.f:1.5",
+            "data.metadata.deep.a.b.c:true",
+            "data.metadata.deep:true",
+            "data.metadata.deep:f*",
+            "data.metadata.list:item7",
+            "data.metadata.nope:*",
+            "data.metadata.list:*",
+            "data.time:2026*",
+            "during:2026-01",
+            "after:2026-02-10",
+            "before:2026-01-05T12",
+            "time:2026-01-03..2026-01-09",
+            "time:>2026-02",
+            "index:5..40",
+            "index:>100",
+            "index:7",
+            "received:>=2020",
         ])
         .prop_map(str::to_owned),
     ];
@@ -194,9 +263,11 @@ proptest! {
             check(&index, &docs, query, text);
             // Counted a second time, from what was kept.
             check(&index, &docs, query, text);
-            let narrowed = query.clone().of_tenants(&["a".to_owned()]);
+            let narrowed = query.clone().within(&[Part { tenant: Some("a".to_owned()), log: None }]);
             check(&index, &docs, &narrowed, &format!("{text} of tenant a"));
             let seen = search(&index, &narrowed, Order::OldestFirst, 1000);
+            let of_log = Part { tenant: None, log: Some("al*".to_owned()) };
+            check(&index, &docs, &query.clone().within(&[of_log]), &format!("{text} of a log"));
             prop_assert!(seen.iter().all(|at| docs[*at as usize].event.as_ref().unwrap().tenant.as_deref() == Some("a")));
         }
     }
@@ -257,10 +328,20 @@ fn merged_pieces_are_one_for_each_full_shard_and_few_for_the_rest() {
         index.step().unwrap();
     }
     catch_up(&index);
-    let mut names: Vec<String> =
-        std::fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> = std::fs::read_dir(&place)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
-    assert_eq!(&names[..4], ["000000000000-000000000064", "000000000064-000000000128", "000000000128-000000000192", "000000000192-000000000256"]);
+    assert_eq!(
+        &names[..4],
+        [
+            "000000000000-000000000064",
+            "000000000064-000000000128",
+            "000000000128-000000000192",
+            "000000000192-000000000256"
+        ]
+    );
     assert!(names.len() < 14, "{names:?}");
     assert_eq!(index.count(&Query::all()).unwrap(), 300);
     // The same folder under another log is not believed.

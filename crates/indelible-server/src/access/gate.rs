@@ -40,6 +40,19 @@ impl Caller {
         self.principal.as_deref().ok_or_else(unauthenticated)
     }
 
+    /// Whether the grants that let the caller in still do, for answers that go on.
+    pub(crate) fn still_may_read(&self, app: &App, log: &str) -> bool {
+        let (control, now) = (app.control.current(), app.control.now());
+        let Some(principal) = &self.principal else { return false };
+        let is_live = match principal.id.strip_prefix("token:") {
+            Some(id) => control.tokens.get(id).is_some_and(|token| Control::is_live(token, now)),
+            None => principal.expires_at.is_none_or(|end| now < end),
+        };
+        is_live
+            && decide(&control, principal, Permission::Read, log, now)
+                == Decision::Allowed((*self.scope).clone())
+    }
+
     /// Refuses a caller that is narrowed to a part of the log.
     pub(crate) fn whole(&self, what: &str) -> Result<()> {
         if self.scope.filters.is_none() {

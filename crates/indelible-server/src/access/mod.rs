@@ -12,6 +12,7 @@ pub(crate) mod token;
 use crate::control::fold::Control;
 use indelible_api::{Grant, Role};
 use indelible_event::Timestamp;
+use indelible_index::{Part, Query};
 
 /// What a route asks of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -121,6 +122,20 @@ impl Scope {
                     logs.any(|target| grant.matches(&target.id))
                 })
         })
+    }
+
+    /// The query, in this scope only.
+    pub(crate) fn narrow(&self, query: Query) -> Query {
+        match &self.filters {
+            None => query,
+            Some(filters) => {
+                let part = |filter: &Filter| Part {
+                    tenant: filter.tenant.clone(),
+                    log: filter.logs.as_ref().map(|grant| grant.log.clone()),
+                };
+                query.within(&filters.iter().map(part).collect::<Vec<_>>())
+            }
+        }
     }
 
     /// The tenant it is narrowed to, for the trail.

@@ -9,6 +9,7 @@ use crate::{
     body::in_background,
     error::{ApiError, Result},
     params::Params,
+    routes::search,
     trail::ACCESS,
 };
 use axum::{
@@ -17,7 +18,7 @@ use axum::{
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use indelible_api::{Code, EnvelopeView, ErrorBody, EventView, MAX_PAGE, Page};
+use indelible_api::{Code, EnvelopeView, ErrorBody, EventView, MAX_PAGE, SearchPage};
 use indelible_event::{Attachment, Envelope, Event, format_named};
 use indelible_log::{Kind, Log, RECORDS_PER_BUNDLE};
 use indelible_tlog::leaf_hash;
@@ -39,8 +40,13 @@ const TRAIL_PAUSE_S: u64 = 5;
 #[derive(Debug, Clone, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ListParams {
-    /// Cursor: start after this index (with `order=desc`: below it).
-    after: Option<u64>,
+    /// Cursor: start after this index (with `order=desc`: below it). With `q`, the
+    /// `next` of the page before.
+    after: Option<String>,
+    /// Only events that this query finds (docs/query.md).
+    q: Option<String>,
+    /// With `q`: `head` waits until everything that is in the log is searched.
+    consistency: Option<Consistency>,
     /// Items wanted, 1 to 1000; default 100.
     limit: usize,
     /// `asc` (default, oldest first) or `desc`.
@@ -51,16 +57,24 @@ pub(crate) struct ListParams {
 
 impl Default for ListParams {
     fn default() -> Self {
-        Self { after: None, limit: 100, order: Order::Asc, wait: 0 }
+        Self { after: None, q: None, consistency: None, limit: 100, order: Order::Asc, wait: 0 }
     }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum Order {
+pub(crate) enum Order {
     #[default]
     Asc,
     Desc,
+}
+
+/// What a search waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Consistency {
+    /// Everything that was in the log when it was asked.
+    Head,
 }
 
 fn not_found(record: &str) -> ApiError {
@@ -100,7 +114,7 @@ fn event(log: &Log, envelope: &Envelope<'_>) -> std::result::Result<Event, Strin
 }
 
 /// A record as people see it; `None` if it is not in the scope.
-fn view(log: &Log, index: u64, record: &[u8], scope: &Scope) -> Option<EventView> {
+pub(crate) fn view(log: &Log, index: u64, record: &[u8], scope: &Scope) -> Option<EventView> {
     let mut view = EventView {
         index,
         leaf_hash: leaf_hash(record).to_string(),
@@ -139,9 +153,9 @@ fn view(log: &Log, index: u64, record: &[u8], scope: &Scope) -> Option<EventView
     Some(view)
 }
 
-/// List events, oldest or newest first, by index; `wait` follows the log.
+/// List events, oldest or newest first, by index; `wait` follows the log. With `q`, search.
 #[utoipa::path(get, path = "/v1/logs/{log}/events", tag = "events", params(("log" = String, Path, description = "Name of the log"), ListParams),
-    responses((status = 200, body = Page<EventView>), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = SearchPage), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
 pub(crate) async fn list_events(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -154,8 +168,17 @@ pub(crate) async fn list_events(
             params.limit
         )));
     }
+    if let Some(q) = params.q {
+        let at_head = params.consistency.is_some();
+        let (order, after, limit) = (params.order, params.after, params.limit);
+        return search::find(&app, caller, name, q, order, after, limit, at_head).await;
+    }
     let log = app.log(&name)?;
-    let first = params.after.map_or(0, |after| after.saturating_add(1));
+    let after = params.after.as_deref().map(str::parse::<u64>).transpose();
+    let after = after.map_err(|_| {
+        ApiError::invalid("after is not an index; cursors of a search go with its q")
+    })?;
+    let first = after.map_or(0, |after| after.saturating_add(1));
     if params.order == Order::Asc && params.wait > 0 {
         let mut stopping = app.stopping.subscribe();
         let mut heads = log.follow();
@@ -173,7 +196,7 @@ pub(crate) async fn list_events(
         }
     }
     in_background(move || {
-        let page = page(&log, &params, first, &caller.scope)?;
+        let page = page(&log, params.order, params.limit, after, &caller.scope)?;
         let shown = shown(&page.items);
         let mut response = Json(page).into_response();
         response.extensions_mut().insert(shown);
@@ -183,7 +206,7 @@ pub(crate) async fn list_events(
 }
 
 /// What a page shows, for the trail.
-fn shown(items: &[EventView]) -> Shown {
+pub(crate) fn shown(items: &[EventView]) -> Shown {
     let mut shown = Shown::default();
     shown.0.insert("records".to_owned(), items.len().into());
     if let (Some(first), Some(last)) = (items.first(), items.last()) {
@@ -193,21 +216,29 @@ fn shown(items: &[EventView]) -> Shown {
     shown
 }
 
-fn page(log: &Log, params: &ListParams, first: u64, scope: &Scope) -> Result<Page<EventView>> {
+fn page(
+    log: &Log,
+    order: Order,
+    limit: usize,
+    after: Option<u64>,
+    scope: &Scope,
+) -> Result<SearchPage> {
+    let first = after.map_or(0, |after| after.saturating_add(1));
     let size = log.head().size;
-    let scanned = if scope.filters.is_some() { MAX_SCANNED } else { params.limit as u64 };
-    match params.order {
+    let scanned = if scope.filters.is_some() { MAX_SCANNED } else { limit as u64 };
+    match order {
         Order::Asc => {
             let range = first.min(size)..first.saturating_add(scanned).min(size);
-            let (items, end) = scan(log, range, params.limit, scope)?;
+            let (items, end) = scan(log, range, limit, scope)?;
             // Where the next page starts, whether or not the last record was shown.
             let next = (end < size && end > 0).then(|| (end - 1).to_string());
-            Ok(Page { items, next })
+            Ok(SearchPage { items, next, indexed: size, size, problem: None })
         }
         Order::Desc => {
-            let end = params.after.unwrap_or(size).min(size);
-            let (items, at) = scan_back(log, end, scanned, params.limit, scope)?;
-            Ok(Page { items, next: (at > 0).then(|| at.to_string()) })
+            let end = after.unwrap_or(size).min(size);
+            let (items, at) = scan_back(log, end, scanned, limit, scope)?;
+            let next = (at > 0).then(|| at.to_string());
+            Ok(SearchPage { items, next, indexed: size, size, problem: None })
         }
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod events;
 pub(crate) mod grants;
 pub(crate) mod logs;
 pub(crate) mod proofs;
+pub(crate) mod search;
 pub(crate) mod system;
 pub(crate) mod table;
 pub(crate) mod tlog;

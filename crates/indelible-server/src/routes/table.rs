@@ -5,7 +5,7 @@
 use crate::{
     access::{Permission, gate::gate},
     app::App,
-    routes::{acts, append, events, grants, logs, proofs, system, tlog, tokens},
+    routes::{acts, append, events, grants, logs, proofs, search, system, tlog, tokens},
 };
 use axum::{
     Router, middleware,
@@ -72,6 +72,11 @@ routes! {
     GET "/v1/logs/{log}/events" Read false Each "access.event.list" events::list_events;
     POST "/v1/logs/{log}/events" Append false Never "access.append" append::append_events;
     GET "/v1/logs/{log}/events/{record}" Read false Each "access.event.read" events::show_event;
+    GET "/v1/logs/{log}/events/{record}/context" Read false Each "access.event.context" search::context;
+    POST "/v1/logs/{log}/count" Read false Each "access.event.count" search::count;
+    POST "/v1/logs/{log}/facets" Read false Each "access.event.facets" search::facets;
+    POST "/v1/logs/{log}/histogram" Read false Each "access.event.histogram" search::histogram;
+    GET "/v1/logs/{log}/tail" Read false Each "access.event.tail" search::tail;
     GET "/v1/logs/{log}/records/{record}" Read false Each "access.record.read" events::show_record;
     GET "/v1/logs/{log}/attachments/{sha256}" Read false Each "access.attachment.read" events::show_attachment;
     GET "/v1/logs/{log}/receipts/{record}" Prove false Each "access.receipt.read" proofs::show_receipt;

@@ -46,6 +46,11 @@ fn rows() -> BTreeMap<&'static str, Row> {
         ("GET /v1/logs/{log}/events", row(READ, 200, Same)),
         ("POST /v1/logs/{log}/events", row(&["writer"], 200, Refused)),
         ("GET /v1/logs/{log}/events/{record}", row(READ, 200, Hidden)),
+        ("GET /v1/logs/{log}/events/{record}/context", row(READ, 200, Hidden)),
+        ("POST /v1/logs/{log}/count", row(READ, 200, Same)),
+        ("POST /v1/logs/{log}/facets", row(READ, 200, Same)),
+        ("POST /v1/logs/{log}/histogram", row(READ, 200, Same)),
+        ("GET /v1/logs/{log}/tail", row(READ, 200, Same)),
         ("GET /v1/logs/{log}/records/{record}", row(READ, 200, Hidden)),
         ("GET /v1/logs/{log}/attachments/{sha256}", row(READ, 200, Refused)),
         ("GET /v1/logs/{log}/receipts/{record}", row(PROVE, 200, Hidden)),
@@ -140,6 +145,8 @@ impl Fixture {
             ("POST", "/v1/logs") => json!({ "name": log }).to_string(),
             ("PATCH", _) => json!({ "public": false }).to_string(),
             ("POST", "/v1/logs/{log}/events") => of_tenant(&format!("{tenant}-again"), tenant),
+            ("POST", "/v1/logs/{log}/facets") => json!({ "fields": ["tenant"] }).to_string(),
+            ("POST", "/v1/logs/{log}/histogram") => json!({ "interval": "1d" }).to_string(),
             ("POST", "/v1/tokens") => {
                 json!({ "name": "cell", "grants": [{ "role": "reader", "log": log }] }).to_string()
             }
@@ -181,7 +188,16 @@ impl Fixture {
         log: &str,
         record: u64,
     ) -> (u16, Value) {
-        let (status, body) = self.server.call(self.request(token, route, log, record).await).await;
+        let request = self.request(token, route, log, record).await;
+        if route.path.ends_with("/tail") {
+            // It has no end: what counts is that it begins, or why it does not.
+            let answer = request.send().await.unwrap();
+            return match answer.status().as_u16() {
+                200 => (200, answer.headers()["content-type"].to_str().unwrap().into()),
+                status => (status, answer.json().await.unwrap()),
+            };
+        }
+        let (status, body) = self.server.call(request).await;
         (status.as_u16(), body)
     }
 }

@@ -14,7 +14,7 @@ use indelible_api::{CreateToken, Grant, Role};
 use indelible_client::{Client, Credentials};
 use indelible_event::{NATIVE, RecordHeader, Timestamp};
 use indelible_log::{Batch, DataDir, Kind, Log, Options, verify::verify_store};
-use indelible_server::{AccessConfig, Config, Limits, Server, access_cost};
+use indelible_server::{AccessConfig, Config, IndexOptions, Limits, Server, access_cost};
 use indelible_tlog::{Checkpoint, Hash, VerifyingKey, leaf_hash, verify_inclusion};
 use serde::Serialize;
 use std::{
@@ -401,6 +401,7 @@ impl Running {
             access: AccessConfig::default(),
             limits: Limits::default(),
             log: Options::default(),
+            index: IndexOptions::default(),
         };
         let server = Server::bind(&config).await?;
         let address = server.address().context("the server has no address")?;

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use indelible_api::{CreateToken, Grant, LogInfo, Role};
 use indelible_client::{AppendOptions, Client, Credentials, LogClient};
 use indelible_log::{DataDir, Options, verify::verify_store};
-use indelible_server::{AccessConfig, Config, Limits, Server};
+use indelible_server::{AccessConfig, Config, IndexOptions, Limits, Server};
 use indelible_tlog::VerifyingKey;
 use std::{
     fs,
@@ -96,6 +96,7 @@ impl Demo {
             access: AccessConfig::default(),
             limits: Limits::default(),
             log: Options::default(),
+            index: IndexOptions::default(),
         };
         if let Some(listen) = self.listen {
             return Ok(Server::bind(&config(listen)).await?);

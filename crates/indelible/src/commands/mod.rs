@@ -7,6 +7,7 @@ pub(crate) mod demo;
 pub(crate) mod log;
 pub(crate) mod login;
 pub(crate) mod read;
+pub(crate) mod search;
 pub(crate) mod serve;
 pub(crate) mod trail;
 pub(crate) mod verify;

@@ -7,6 +7,7 @@ use crate::{
 };
 use anyhow::Context as _;
 use indelible_api::EventView;
+use indelible_client::LogClient;
 use indelible_tlog::{Checkpoint, Note};
 use serde_json::Value;
 use std::{io::Write as _, path::PathBuf, process::ExitCode};
@@ -31,6 +32,9 @@ pub(crate) struct Tail {
     /// Go on showing events as they come
     #[arg(short, long)]
     follow: bool,
+    /// Only events that this query finds (see `indelible search`)
+    #[arg(long, value_name = "QUERY")]
+    query: Option<String>,
     /// How many events to begin with
     #[arg(short = 'n', long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=1000))]
     lines: u16,
@@ -107,6 +111,9 @@ fn show(view: &EventView) {
 impl Tail {
     pub(crate) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let log = open_log(global, &self.log, None).await?;
+        if let Some(q) = &self.query {
+            return self.filtered(&log, q, global).await;
+        }
         let mut newest = log.events(None, usize::from(self.lines.max(1)), true, 0).await?.items;
         let mut last = newest.first().map(|view| view.index);
         newest.truncate(usize::from(self.lines));
@@ -129,8 +136,36 @@ impl Tail {
     }
 }
 
+impl Tail {
+    /// The newest that a query finds, and then what it finds of what comes.
+    async fn filtered(
+        &self,
+        log: &LogClient,
+        q: &str,
+        global: &Global,
+    ) -> anyhow::Result<ExitCode> {
+        let page = log.search(q, false, usize::from(self.lines.max(1)), None, true).await?;
+        let newest = page.items.iter().take(usize::from(self.lines)).rev();
+        newest.into_iter().try_for_each(|view| print_row(view, global.json))?;
+        let mut last = page.indexed.checked_sub(1);
+        while self.follow {
+            let follow = log.follow(q, last, |view| {
+                // A terminal that went away ends the process in print_row.
+                drop(print_row(&view, global.json));
+            });
+            tokio::select! {
+                next = follow => last = next?,
+                _ = tokio::signal::ctrl_c() => break,
+            }
+            // The server ended the stream: it stops, or we were too slow.
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
 /// One event on one line.
-fn print_row(view: &EventView, as_json: bool) -> anyhow::Result<()> {
+pub(crate) fn print_row(view: &EventView, as_json: bool) -> anyhow::Result<()> {
     if as_json {
         return output::json(view);
     }

@@ -4,7 +4,7 @@ use crate::output::{FAINT, STRONG, say};
 use anyhow::Context as _;
 use indelible_log::{KeyStore, Options};
 use indelible_server::{
-    AccessConfig, Config, Limits, OidcConfig, Pkcs11, Rates, Server, TlsConfig,
+    AccessConfig, Config, IndexOptions, Limits, OidcConfig, Pkcs11, Rates, Server, TlsConfig,
 };
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 use tracing_subscriber::EnvFilter;
@@ -147,6 +147,7 @@ impl Serve {
             },
             limits: Limits::default(),
             log: Options { key_store, ..Options::default() },
+            index: IndexOptions::default(),
         })
     }
 }

@@ -4,7 +4,7 @@
 use crate::{Process, beside, event, indelible, text, write_private};
 use indelible_client::{Client, Credentials};
 use indelible_log::{Clock, DataDir, Options, verify::verify_store};
-use indelible_server::{AccessConfig, Config, Limits, Server};
+use indelible_server::{AccessConfig, Config, IndexOptions, Limits, Server};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -71,6 +71,7 @@ async fn the_story_of_a_mistake() {
         },
         limits: Limits::default(),
         log: Options { clock: calendar.clone(), ..Options::default() },
+        index: IndexOptions::default(),
     };
     let server = Server::bind(&config).await.unwrap();
     let url = format!("http://{}", server.address().unwrap());

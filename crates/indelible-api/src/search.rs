@@ -1,0 +1,125 @@
+//! Search: counts, facets, histograms.
+
+use crate::EventView;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A page of what a query found.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct SearchPage {
+    /// The events.
+    pub items: Vec<EventView>,
+    /// Cursor of the next page; null at the end.
+    pub next: Option<String>,
+    /// Records of the log that were searched: the index may be a second behind.
+    pub indexed: u64,
+    /// Records of the log.
+    pub size: u64,
+    /// Why the index does not go on, if that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// How many records a query finds.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CountRequest {
+    /// The query; all records, if empty.
+    #[serde(default)]
+    pub q: String,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Count {
+    /// Records found.
+    pub count: u64,
+    /// Records of the log that were searched.
+    pub indexed: u64,
+}
+
+/// The values of fields in what a query finds.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FacetsRequest {
+    /// The query; all records, if empty.
+    #[serde(default)]
+    pub q: String,
+    /// Fields: action, actor, actor.type, by, category, format, ip, outcome,
+    /// target.type, tenant.
+    pub fields: Vec<String>,
+    /// Values of each, 1 to 1000.
+    #[serde(default = "ten")]
+    pub limit: usize,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Facets {
+    /// One for each field, in order.
+    pub facets: Vec<FacetValues>,
+    /// Records of the log that were searched.
+    pub indexed: u64,
+}
+
+/// The values of one field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FacetValues {
+    /// The field.
+    pub field: String,
+    /// Most frequent first.
+    pub values: Vec<ValueCount>,
+    /// How many different values there are.
+    pub distinct: u64,
+}
+
+/// A value and how often it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ValueCount {
+    /// The value (its first 200 bytes).
+    pub value: String,
+    /// Records.
+    pub count: u64,
+}
+
+/// What a query finds, by time of occurrence.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HistogramRequest {
+    /// The query; all records, if empty.
+    #[serde(default)]
+    pub q: String,
+    /// Length of a bucket: a number and s, m, h, d or w.
+    pub interval: String,
+    /// Count the values of this field in each bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Values of each bucket, 1 to 100.
+    #[serde(default = "ten")]
+    pub limit: usize,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HistogramBuckets {
+    /// Buckets that are not empty, oldest first.
+    pub buckets: Vec<Bucket>,
+    /// Records of the log that were searched.
+    pub indexed: u64,
+}
+
+/// One bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Bucket {
+    /// Its beginning.
+    pub start: String,
+    /// Records.
+    pub count: u64,
+    /// The most frequent values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<ValueCount>,
+}
+
+const fn ten() -> usize {
+    10
+}

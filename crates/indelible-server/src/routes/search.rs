@@ -1,0 +1,502 @@
+//! Search: events by query, counts, facets, histograms, context, and the live tail.
+
+use crate::{
+    access::gate::{Caller, Shown},
+    app::App,
+    body::{in_background, receive_json},
+    error::{ApiError, Result},
+    params::Params,
+    routes::events::{Order, locate, shown, view},
+    trail::{Access, Outcome},
+};
+use axum::{
+    Json,
+    body::Body,
+    extract::{Path, State},
+    http::HeaderMap,
+    response::{
+        IntoResponse, Response,
+        sse::{Event as SseEvent, KeepAlive, Sse},
+    },
+};
+use indelible_api::{
+    Bucket, Code, Count, CountRequest, ErrorBody, EventView, FacetValues, Facets, FacetsRequest,
+    HistogramBuckets, HistogramRequest, MAX_PAGE, Page, SearchPage, ValueCount,
+};
+use indelible_event::Timestamp;
+use indelible_index::{Doc, Field, LogIndex, Order as SearchOrder, Query, SearchError, parse};
+use indelible_log::Log;
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+use std::{convert::Infallible, sync::Arc, time::Duration};
+use tokio::sync::mpsc;
+use utoipa::IntoParams;
+
+/// How long `consistency=head` waits.
+const HEAD_WAIT: Duration = Duration::from_secs(30);
+/// Time between two comments that keep a silent tail open.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Events that wait for a slow reader of a tail, and how long before it is cut off.
+const TAIL_QUEUE: usize = 256;
+const TAIL_PATIENCE: Duration = Duration::from_secs(30);
+/// Records a tail reads at a time.
+const TAIL_STEP: u64 = 256;
+
+impl From<SearchError> for ApiError {
+    fn from(error: SearchError) -> Self {
+        match error {
+            SearchError::TooSlow | SearchError::TooManyBuckets => {
+                Self::new(Code::QueryTooSlow, error.to_string())
+            }
+            SearchError::Log(error) => error.into(),
+            SearchError::Index(_) => Self::internal(
+                "the index could not be read; the server's log says what is wrong, and deleting the index rebuilds it",
+                &error,
+            ),
+        }
+    }
+}
+
+/// Where a search goes on. Bound to the query and to the moment that its ages count from.
+struct Cursor {
+    beyond: u64,
+    now_us: i64,
+}
+
+impl Cursor {
+    fn check(&self, log: &str, q: &str, order: Order) -> String {
+        let text = format!("{log}\n{q}\n{order:?}\n{}\n{}", self.beyond, self.now_us);
+        let mut check = crate::access::token::hex(&Sha256::digest(text.as_bytes()));
+        check.truncate(16);
+        check
+    }
+
+    fn encode(&self, log: &str, q: &str, order: Order) -> String {
+        format!("c1.{}.{}.{}", self.beyond, self.now_us, self.check(log, q, order))
+    }
+
+    fn decode(text: &str, log: &str, q: &str, order: Order) -> Result<Self> {
+        let refused = || {
+            ApiError::new(
+                Code::InvalidCursor,
+                "the cursor is not one of this query, in this log and order; begin without it",
+            )
+        };
+        let mut parts = text.split('.');
+        let (Some("c1"), Some(beyond), Some(now), Some(check), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(refused());
+        };
+        let cursor = Self {
+            beyond: beyond.parse().map_err(|_| refused())?,
+            now_us: now.parse().map_err(|_| refused())?,
+        };
+        if cursor.check(log, q, order) == check { Ok(cursor) } else { Err(refused()) }
+    }
+}
+
+/// A query of a caller: parsed, and narrowed to what it may see.
+fn query(caller: &Caller, q: &str, now_us: i64) -> Result<Query> {
+    let parsed = parse(q, now_us).map_err(|e| ApiError::new(Code::InvalidQuery, e.to_string()))?;
+    Ok(caller.scope.narrow(parsed))
+}
+
+fn index_of(app: &App, name: &str) -> Result<Arc<LogIndex>> {
+    app.log(name)?;
+    app.indexes.get(name).ok_or_else(|| {
+        ApiError::new(
+            Code::WrongKind,
+            format!("log {name:?} cannot be searched: it takes raw entries, or its index cannot be opened"),
+        )
+    })
+}
+
+/// Waits until the index has what the log had when this was called.
+async fn reach_head(index: &LogIndex, log: &Log) -> Result<()> {
+    let size = log.head().size;
+    let mut indexed = index.indexed();
+    let reached = indexed.wait_for(|indexed| *indexed >= size);
+    match tokio::time::timeout(HEAD_WAIT, reached).await {
+        Ok(_) => Ok(()),
+        Err(_) => Err(ApiError::new(
+            Code::IndexBehind,
+            format!(
+                "the index has not reached record {size} in time; without consistency=head the search shows how far it is"
+            ),
+        )),
+    }
+}
+
+/// A page of a search: the part of `GET …/events` with `q`.
+#[expect(clippy::too_many_arguments, reason = "the parameters of the route")]
+pub(crate) async fn find(
+    app: &Arc<App>,
+    caller: Caller,
+    name: String,
+    q: String,
+    order: Order,
+    after: Option<String>,
+    limit: usize,
+    at_head: bool,
+) -> Result<Response> {
+    let (log, index) = (app.log(&name)?, index_of(app, &name)?);
+    let cursor = after.map(|text| Cursor::decode(&text, &name, &q, order)).transpose()?;
+    let now_us =
+        cursor.as_ref().map_or_else(|| app.control.now().as_micros(), |cursor| cursor.now_us);
+    let query = query(&caller, &q, now_us)?;
+    if at_head {
+        reach_head(&index, &log).await?;
+    }
+    in_background(move || {
+        let search_order = match order {
+            Order::Asc => SearchOrder::OldestFirst,
+            Order::Desc => SearchOrder::NewestFirst,
+        };
+        let beyond = cursor.map(|cursor| cursor.beyond);
+        let hits = index.search(&query, search_order, beyond, limit)?;
+        let mut items = Vec::with_capacity(hits.indexes.len());
+        for at in hits.indexes {
+            items.extend(view(&log, at, &log.record(at)?, &caller.scope));
+        }
+        let next = hits.next.map(|beyond| Cursor { beyond, now_us }.encode(&name, &q, order));
+        let shown = shown(&items);
+        let page = SearchPage {
+            items,
+            next,
+            indexed: hits.indexed,
+            size: log.head().size,
+            problem: index
+                .problem()
+                .map(|_| "the index does not go on; the server's log says why".to_owned()),
+        };
+        let mut response = Json(page).into_response();
+        response.extensions_mut().insert(shown);
+        Ok(response)
+    })
+    .await
+}
+
+/// What was counted, for the trail.
+fn counted<T: serde::Serialize>(q: &str, answer: T) -> Response {
+    let mut shown = Shown::default();
+    let q: String = q.chars().take(2048).collect();
+    shown.0.insert("q".to_owned(), crate::access::token::redact(&q).into());
+    let mut response = Json(answer).into_response();
+    response.extensions_mut().insert(shown);
+    response
+}
+
+fn counts(values: Vec<(String, u64)>) -> Vec<ValueCount> {
+    values.into_iter().map(|(value, count)| ValueCount { value, count }).collect()
+}
+
+fn counted_field(name: &str) -> Result<Field> {
+    Field::named(name).filter(|field| field.is_counted()).ok_or_else(|| {
+        ApiError::invalid(format!(
+            "{name:?} is not a field that can be counted; those are action, actor, actor.type, by, category, format, ip, outcome, target.type, tenant"
+        ))
+    })
+}
+
+/// How many events a query finds.
+#[utoipa::path(post, path = "/v1/logs/{log}/count", tag = "search", params(("log" = String, Path, description = "Name of the log")), request_body = CountRequest,
+    responses((status = 200, body = Count), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 422, body = ErrorBody)))]
+pub(crate) async fn count(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response> {
+    let wanted: CountRequest = receive_json(&app, &headers, body).await?;
+    let index = index_of(&app, &name)?;
+    let query = query(&caller, &wanted.q, app.control.now().as_micros())?;
+    in_background(move || {
+        let indexed = *index.indexed().borrow();
+        Ok(counted(&wanted.q, Count { count: index.count(&query)?, indexed }))
+    })
+    .await
+}
+
+/// The most frequent values of fields in what a query finds.
+#[utoipa::path(post, path = "/v1/logs/{log}/facets", tag = "search", params(("log" = String, Path, description = "Name of the log")), request_body = FacetsRequest,
+    responses((status = 200, body = Facets), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 422, body = ErrorBody)))]
+pub(crate) async fn facets(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response> {
+    let wanted: FacetsRequest = receive_json(&app, &headers, body).await?;
+    if !(1..=MAX_PAGE).contains(&wanted.limit) || !(1..=20).contains(&wanted.fields.len()) {
+        return Err(ApiError::invalid("expected 1 to 20 fields and a limit of 1 to 1000"));
+    }
+    let fields: Vec<Field> =
+        wanted.fields.iter().map(|name| counted_field(name)).collect::<Result<_>>()?;
+    let index = index_of(&app, &name)?;
+    let query = query(&caller, &wanted.q, app.control.now().as_micros())?;
+    in_background(move || {
+        let indexed = *index.indexed().borrow();
+        let mut facets = Vec::with_capacity(fields.len());
+        for field in fields {
+            let facet = index.facet(&query, field, wanted.limit)?;
+            let (field, distinct) = (field.name().to_owned(), facet.distinct);
+            facets.push(FacetValues { field, values: counts(facet.values), distinct });
+        }
+        Ok(counted(&wanted.q, Facets { facets, indexed }))
+    })
+    .await
+}
+
+/// What a query finds by time of occurrence.
+#[utoipa::path(post, path = "/v1/logs/{log}/histogram", tag = "search", params(("log" = String, Path, description = "Name of the log")), request_body = HistogramRequest,
+    responses((status = 200, body = HistogramBuckets), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 422, body = ErrorBody)))]
+pub(crate) async fn histogram(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response> {
+    let wanted: HistogramRequest = receive_json(&app, &headers, body).await?;
+    let interval_us = interval(&wanted.interval).ok_or_else(|| {
+        ApiError::invalid(format!(
+            "interval {:?} is not a number and s, m, h, d or w, such as 1h",
+            wanted.interval
+        ))
+        .member("interval")
+    })?;
+    if !(1..=100).contains(&wanted.limit) {
+        return Err(ApiError::invalid("limit: expected 1 to 100").member("limit"));
+    }
+    let by = wanted.by.as_deref().map(counted_field).transpose()?;
+    let index = index_of(&app, &name)?;
+    let query = query(&caller, &wanted.q, app.control.now().as_micros())?;
+    in_background(move || {
+        let indexed = *index.indexed().borrow();
+        let found = index.histogram(&query, interval_us, by.map(|field| (field, wanted.limit)))?;
+        let buckets = found.buckets.into_iter().map(|(start, (count, values))| Bucket {
+            start: Timestamp::from_micros(start).to_string(),
+            count,
+            values: counts(values),
+        });
+        Ok(counted(&wanted.q, HistogramBuckets { buckets: buckets.collect(), indexed }))
+    })
+    .await
+}
+
+fn interval(text: &str) -> Option<i64> {
+    let unit = text.chars().last()?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        'w' => 7 * 86_400,
+        _ => return None,
+    };
+    let number: i64 = text.strip_suffix(unit)?.parse().ok()?;
+    number.checked_mul(seconds * 1_000_000).filter(|interval| *interval > 0)
+}
+
+/// Around which record, and by what it belongs together.
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ContextParams {
+    /// `position` (default: the records before and after it), `actor`, `session`,
+    /// `request` or `trace` (the nearest records with the same).
+    by: String,
+    /// Records before and after it, 0 to 500 each; default 10.
+    n: usize,
+}
+
+impl Default for ContextParams {
+    fn default() -> Self {
+        Self { by: "position".to_owned(), n: 10 }
+    }
+}
+
+/// The records around one: by position, or of the same actor, session, request or
+/// trace; oldest first, itself included.
+#[utoipa::path(get, path = "/v1/logs/{log}/events/{record}/context", tag = "search",
+    params(("log" = String, Path, description = "Name of the log"), ("record" = String, Path, description = "Index or id"), ContextParams),
+    responses((status = 200, body = Page<EventView>), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(crate) async fn context(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path((name, record)): Path<(String, String)>,
+    Params(params): Params<ContextParams>,
+) -> Result<Response> {
+    if params.n > MAX_PAGE / 2 {
+        return Err(ApiError::invalid(format!(
+            "n is {}, expected at most {}",
+            params.n,
+            MAX_PAGE / 2
+        )));
+    }
+    let log = app.log(&name)?;
+    let index = index_of(&app, &name)?;
+    in_background(move || {
+        let at = locate(&log, &record, &caller.scope)?;
+        let q = match params.by.as_str() {
+            "position" => String::new(),
+            "actor" | "session" | "request" | "trace" => same(&log, at, &params.by)?,
+            other => {
+                return Err(ApiError::invalid(format!(
+                    "by is {other:?}, expected position, actor, session, request or trace"
+                )));
+            }
+        };
+        let query = query(&caller, &q, 0)?;
+        let before = index.search(&query, SearchOrder::NewestFirst, Some(at), params.n.max(1))?;
+        let after = index.search(&query, SearchOrder::OldestFirst, Some(at), params.n.max(1))?;
+        let mut indexes: Vec<u64> = before.indexes.into_iter().take(params.n).collect();
+        indexes.reverse();
+        indexes.push(at);
+        indexes.extend(after.indexes.into_iter().take(params.n));
+        let mut items = Vec::with_capacity(indexes.len());
+        for index in indexes {
+            items.extend(view(&log, index, &log.record(index)?, &caller.scope));
+        }
+        let shown = shown(&items);
+        let mut response = Json(Page { items, next: None }).into_response();
+        response.extensions_mut().insert(shown);
+        Ok(response)
+    })
+    .await
+}
+
+/// The query for records with the same actor, session, request or trace.
+fn same(log: &Log, at: u64, by: &str) -> Result<String> {
+    let doc = Doc::read(log, at, &log.record(at)?)?;
+    let event = doc.event.as_ref();
+    let context = event.and_then(|event| event.context.as_ref());
+    let value = match by {
+        "actor" => event.map(|event| event.actor.id.clone()),
+        "session" => event.and_then(|event| {
+            let own = context.and_then(|context| context.session_id.clone());
+            event.actor.session_id.clone().or(own)
+        }),
+        "request" => context.and_then(|context| context.request_id.clone()),
+        _ => context.and_then(|context| context.trace_id.clone()),
+    };
+    let value = value.ok_or_else(|| {
+        ApiError::new(
+            Code::RecordNotFound,
+            format!("record {at} has no {by}, so none has the same"),
+        )
+    })?;
+    Ok(format!("{by}:\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"")))
+}
+
+/// What to follow, from where.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct TailParams {
+    /// Only events that the query finds.
+    q: String,
+    /// Begin after this index; default: with what comes next. `Last-Event-ID` counts
+    /// as well.
+    after: Option<u64>,
+}
+
+/// Follow a log: server-sent events, each an event's view with its index as id. A
+/// comment every 15 s keeps a silent stream open; a reader that does not keep up is cut
+/// off and goes on with `Last-Event-ID`.
+#[utoipa::path(get, path = "/v1/logs/{log}/tail", tag = "search", params(("log" = String, Path, description = "Name of the log"), TailParams),
+    responses((status = 200, body = String, content_type = "text/event-stream"), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(crate) async fn tail(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Params(params): Params<TailParams>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let log = app.log(&name)?;
+    let query = query(&caller, &params.q, app.control.now().as_micros())?;
+    let resumed = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
+    let from = match resumed.or(params.after) {
+        Some(after) => after + 1,
+        None => log.head().size,
+    };
+    let (sender, mut receiver) = mpsc::channel::<SseEvent>(TAIL_QUEUE);
+    tokio::spawn(async move {
+        if let Err(error) = follow(&app, &caller, &name, &log, &query, from, &sender).await {
+            tracing::debug!(log = name, code = error.code.name(), "a tail ended");
+        }
+    });
+    let stream = futures_util::stream::poll_fn(move |context| {
+        receiver.poll_recv(context).map(|event| event.map(Ok::<_, Infallible>))
+    });
+    let keep_alive = KeepAlive::new().interval(HEARTBEAT).text("still here");
+    Ok(Sse::new(stream).keep_alive(keep_alive).into_response())
+}
+
+/// Sends what the query finds, until the reader goes away, does not keep up, loses its
+/// leave, or the server stops.
+async fn follow(
+    app: &Arc<App>,
+    caller: &Caller,
+    name: &str,
+    log: &Arc<Log>,
+    query: &Query,
+    mut at: u64,
+    sender: &mpsc::Sender<SseEvent>,
+) -> Result<()> {
+    let (mut heads, mut stopping) = (log.follow(), app.stopping.subscribe());
+    loop {
+        tokio::select! {
+            head = heads.wait_for(|head| head.size > at) => if head.is_err() { return Ok(()) },
+            _ = stopping.wait_for(|stopping| *stopping) => return Ok(()),
+            () = sender.closed() => return Ok(()),
+        }
+        // What was revoked meanwhile shows nothing more.
+        if !caller.still_may_read(app, name) {
+            return Ok(());
+        }
+        let (log, query, scope) = (Arc::clone(log), query.clone(), Arc::clone(&caller.scope));
+        let end = log.head().size.min(at + TAIL_STEP);
+        let found = in_background(move || {
+            let mut found = Vec::new();
+            while at < end {
+                for record in log.records(at..end, 4 << 20)? {
+                    if query.matches(&Doc::read(&log, at, &record)?) {
+                        found.extend(view(&log, at, &record, &scope));
+                    }
+                    at += 1;
+                }
+            }
+            Ok(found)
+        })
+        .await?;
+        at = end;
+        if found.is_empty() {
+            continue;
+        }
+        // In the trail before it leaves: the first of a minute, and how many more.
+        let mut access = Access {
+            action: "access.event.follow",
+            principal: caller
+                .principal
+                .as_ref()
+                .map(|known| (known.id.clone(), known.name.clone())),
+            log: Some(name.to_owned()),
+            target: None,
+            tenant: caller.scope.tenant().map(str::to_owned),
+            outcome: Outcome::Success,
+            details: shown(&found).0,
+        };
+        access.details.insert("route".to_owned(), "GET /v1/logs/{log}/tail".into());
+        app.trail.count(access, &caller.origin).await?;
+        for view in found {
+            let text = serde_json::to_string(&view).unwrap_or_default();
+            let event = SseEvent::default().id(view.index.to_string()).data(text);
+            match tokio::time::timeout(TAIL_PATIENCE, sender.send(event)).await {
+                Ok(Ok(())) => {}
+                _ => return Ok(()),
+            }
+        }
+    }
+}

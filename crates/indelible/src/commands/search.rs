@@ -1,0 +1,148 @@
+//! `indelible search`.
+
+use crate::{
+    Global,
+    commands::{open_log, read::print_row},
+    output::{self, BAD, FAINT, STRONG, count, line, note, table},
+};
+use indelible_api::{FacetsRequest, HistogramRequest};
+use indelible_client::LogClient;
+use std::process::ExitCode;
+
+/// Find events: newest 50, or counts, values and times of all that match.
+///
+/// The query is what docs/query.md describes:
+/// `actor:alice action:iam.role.* outcome:denied ip:10.0.0.0/8 after:7d -target.type:bucket "free text"`,
+/// with OR and parentheses. Every search is in the trail before its answer.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Search {
+    /// Name of the log
+    log: String,
+    /// Query; its words may stand apart
+    query: Vec<String>,
+    /// How many events at most; more are found page by page
+    #[arg(short = 'n', long, default_value_t = 50)]
+    lines: usize,
+    /// Oldest first
+    #[arg(long)]
+    oldest: bool,
+    /// Only say how many there are
+    #[arg(long, conflicts_with_all = ["facet", "histogram"])]
+    count: bool,
+    /// Show the most frequent values of these fields instead: action, actor, actor.type, by, category, format, ip, outcome, target.type, tenant
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
+    facet: Vec<String>,
+    /// Show how many there are by time instead, in buckets such as 1h, 1d
+    #[arg(long, value_name = "INTERVAL")]
+    histogram: Option<String>,
+    /// Wait until everything that is in the log is searched
+    #[arg(long)]
+    head: bool,
+}
+
+impl Search {
+    pub(crate) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let log = open_log(global, &self.log, None).await?;
+        let q = self.query.join(" ");
+        if self.head {
+            log.search(&q, false, 1, None, true).await?;
+        }
+        if self.count {
+            let found = log.count(&q).await?;
+            if global.json {
+                output::json(&found)?;
+            } else {
+                line(count(found.count));
+            }
+        } else if !self.facet.is_empty() {
+            self.facets(&log, &q, global).await?;
+        } else if let Some(interval) = &self.histogram {
+            histogram(&log, &q, interval, global).await?;
+        } else {
+            self.events(&log, &q, global).await?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn events(&self, log: &LogClient, q: &str, global: &Global) -> anyhow::Result<()> {
+        let (mut shown, mut after) = (0, None);
+        while shown < self.lines {
+            let limit = (self.lines - shown).min(1000);
+            let page = log.search(q, self.oldest, limit, after.as_deref(), false).await?;
+            for view in &page.items {
+                print_row(view, global.json)?;
+            }
+            shown += page.items.len();
+            if page.indexed < page.size {
+                note(format_args!(
+                    "{FAINT}searched {} of {} records; the index goes on (--head waits){FAINT:#}",
+                    count(page.indexed),
+                    count(page.size)
+                ));
+            }
+            if let Some(problem) = page.problem {
+                note(format_args!("{BAD}{problem}{BAD:#}"));
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => {
+                    after = None;
+                    break;
+                }
+            }
+        }
+        if shown == 0 && !global.json {
+            line("nothing found");
+        } else if after.is_some() {
+            note(format_args!(
+                "{FAINT}there may be more: -n shows more, --count says how many{FAINT:#}"
+            ));
+        }
+        Ok(())
+    }
+
+    async fn facets(&self, log: &LogClient, q: &str, global: &Global) -> anyhow::Result<()> {
+        let wanted = FacetsRequest {
+            q: q.to_owned(),
+            fields: self.facet.clone(),
+            limit: self.lines.min(1000),
+        };
+        let found = log.facets(&wanted).await?;
+        if global.json {
+            return output::json(&found);
+        }
+        for facet in found.facets {
+            let more = facet.distinct.saturating_sub(facet.values.len() as u64);
+            let rows = facet.values.into_iter().map(|value| vec![count(value.count), value.value]);
+            table(&["COUNT", &facet.field.to_uppercase()], rows.collect());
+            if more > 0 {
+                line(format_args!("{FAINT}and {} more{FAINT:#}", count(more)));
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn histogram(
+    log: &LogClient,
+    q: &str,
+    interval: &str,
+    global: &Global,
+) -> anyhow::Result<()> {
+    let wanted =
+        HistogramRequest { q: q.to_owned(), interval: interval.to_owned(), by: None, limit: 1 };
+    let found = log.histogram(&wanted).await?;
+    if global.json {
+        return output::json(&found);
+    }
+    let most = found.buckets.iter().map(|bucket| bucket.count).max().unwrap_or(0).max(1);
+    for bucket in &found.buckets {
+        let bar = "█".repeat((bucket.count * 50).div_ceil(most) as usize);
+        let start = bucket.start.get(..16).unwrap_or(&bucket.start).replace('T', " ");
+        line(format_args!("{start}  {:>10}  {STRONG}{bar}{STRONG:#}", count(bucket.count)));
+    }
+    if found.buckets.is_empty() {
+        line("nothing found");
+    }
+    Ok(())
+}
