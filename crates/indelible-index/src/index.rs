@@ -27,7 +27,7 @@ pub struct IndexOptions {
 
 impl Default for IndexOptions {
     fn default() -> Self {
-        Self { shard: 1 << 20, step: 1 << 14, fan_in: 8 }
+        Self { shard: 1 << 20, step: 1 << 15, fan_in: 32 }
     }
 }
 

@@ -29,5 +29,5 @@ mod search;
 pub use aggregate::{Buckets, Facet, Histogram};
 pub use doc::{Doc, Field};
 pub use index::{IndexError, IndexOptions, LogIndex};
-pub use query::{Part, Query, QueryError, fields_help, parse};
+pub use query::{EXAMPLES, Part, Query, QueryError, fields_help, parse, reference_markdown};
 pub use search::{Hits, Order, SearchError};

@@ -2,12 +2,14 @@
 //! is about. [`Query::matches`] is the meaning; the index only finds candidates faster.
 
 mod parse;
+mod reference;
 mod time;
 
 use crate::doc::{Doc, Field, lower, tokens};
 use std::net::IpAddr;
 
 pub use parse::{QueryError, fields_help, parse};
+pub use reference::{EXAMPLES, reference_markdown};
 
 /// A parsed query. Relative times are resolved.
 #[derive(Debug, Clone, PartialEq)]

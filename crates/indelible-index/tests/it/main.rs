@@ -2,6 +2,8 @@
 //! results are the same, in the same order, through restarts, merges and rebuilds.
 #![expect(clippy::unwrap_used, reason = "tests state their expectations by failing")]
 
+mod reference;
+
 use indelible_event::{NATIVE, format_named};
 use indelible_index::{Doc, Field, IndexOptions, LogIndex, Order, Part, Query, parse};
 use indelible_log::{Batch, DataDir, Kind, Log, Options};
@@ -9,16 +11,16 @@ use proptest::prelude::*;
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 /// Small pieces, so that a small log has many shards and merges.
-const SMALL: IndexOptions = IndexOptions { shard: 64, step: 8, fan_in: 3 };
+pub(crate) const SMALL: IndexOptions = IndexOptions { shard: 64, step: 8, fan_in: 3 };
 
-fn open_log(path: &Path) -> Arc<Log> {
+pub(crate) fn open_log(path: &Path) -> Arc<Log> {
     let options = Options { journal_capacity: (4096, 1 << 20), ..Options::default() };
     let data = DataDir::open_or_create(path, Some("test.example")).unwrap();
     drop(data.create_log("prod", Kind::Events, &options));
     Arc::new(Log::open(data.store("prod").unwrap(), &options).unwrap())
 }
 
-fn append(log: &Log, events: &[String]) {
+pub(crate) fn append(log: &Log, events: &[String]) {
     let (now, header) = log.header("token:abc", NATIVE);
     let mut batch = Batch::new();
     for event in events {
@@ -27,7 +29,7 @@ fn append(log: &Log, events: &[String]) {
     log.append(batch).unwrap();
 }
 
-fn catch_up(index: &LogIndex) {
+pub(crate) fn catch_up(index: &LogIndex) {
     while index.step().unwrap() {}
 }
 
@@ -38,7 +40,7 @@ fn docs(log: &Log) -> Vec<Doc> {
 }
 
 /// All results, page by page.
-fn search(index: &LogIndex, query: &Query, order: Order, page: usize) -> Vec<u64> {
+pub(crate) fn search(index: &LogIndex, query: &Query, order: Order, page: usize) -> Vec<u64> {
     let (mut found, mut beyond) = (Vec::new(), None);
     loop {
         let hits = index.search(query, order, beyond, page).unwrap();

@@ -2,6 +2,7 @@
 
 use crate::{
     Global,
+    commands::bench_search::measure,
     company::Company,
     output::{self, FAINT, STRONG, count, line},
 };
@@ -64,13 +65,15 @@ enum What {
     Singles,
     /// 1,000 records of 32 bytes a commit, in process
     Embedded,
+    /// Ingest with indexing, and searches over the EVENTS that were appended
+    Search,
     /// Authentication and authorisation, and what the trail adds to reads under load
     Access,
 }
 
 /// One line of the result.
 #[derive(Debug, Serialize)]
-struct Figure {
+pub(crate) struct Figure {
     name: String,
     value: f64,
     unit: &'static str,
@@ -78,9 +81,9 @@ struct Figure {
     note: Option<String>,
 }
 
-type Figures = Vec<Figure>;
+pub(crate) type Figures = Vec<Figure>;
 
-fn figure(name: &str, value: f64, unit: &'static str, note: Option<String>) -> Figure {
+pub(crate) fn figure(name: &str, value: f64, unit: &'static str, note: Option<String>) -> Figure {
     Figure { name: name.to_owned(), value, unit, note }
 }
 
@@ -102,6 +105,11 @@ impl Bench {
             }
             if wants(What::Singles) {
                 self.singles(&dir.join("singles"), &mut figures)?;
+            }
+            if wants(What::Search) {
+                let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+                let (dir, connections) = (dir.join("search"), self.connections);
+                runtime.block_on(measure(&dir, self.events, connections, &mut figures))?;
             }
             if wants(What::Batches) {
                 self.batches(&dir.join("batches"), &mut figures)?;
@@ -363,10 +371,10 @@ fn embedded(dir: &Path, figures: &mut Figures) -> anyhow::Result<()> {
 }
 
 /// A server on a fresh directory, in this process.
-struct Running {
+pub(crate) struct Running {
     address: SocketAddr,
     key: VerifyingKey,
-    authorization: Arc<str>,
+    pub(crate) authorization: Arc<str>,
     stop: tokio::sync::oneshot::Sender<()>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -392,7 +400,7 @@ fn batch_bodies(batch: usize) -> Vec<Body> {
 }
 
 impl Running {
-    async fn start(dir: &Path) -> anyhow::Result<Self> {
+    pub(crate) async fn start(dir: &Path) -> anyhow::Result<Self> {
         let config = Config {
             data: dir.to_owned(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -427,12 +435,12 @@ impl Running {
         Ok(Self { address, key: info.vkey.parse()?, authorization, stop, task })
     }
 
-    async fn stop(self) -> anyhow::Result<()> {
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
         drop(self.stop);
         Ok(self.task.await?)
     }
 
-    async fn connect(&self) -> anyhow::Result<http1::SendRequest<Full<Bytes>>> {
+    pub(crate) async fn connect(&self) -> anyhow::Result<http1::SendRequest<Full<Bytes>>> {
         let stream = TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -579,7 +587,7 @@ fn median_bucket(before: &[(f64, f64)], after: &[(f64, f64)]) -> (f64, f64) {
     (if at == 0 { 0.0 } else { bound(at - 1) }, bound(at))
 }
 
-async fn get(
+pub(crate) async fn get(
     sender: &mut http1::SendRequest<Full<Bytes>>,
     path: &str,
     authorization: &str,
@@ -591,7 +599,7 @@ async fn get(
     send(sender, request).await
 }
 
-async fn post(
+pub(crate) async fn post(
     sender: &mut http1::SendRequest<Full<Bytes>>,
     path: &str,
     authorization: &str,

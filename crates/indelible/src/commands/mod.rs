@@ -3,6 +3,7 @@
 pub(crate) mod access;
 pub(crate) mod append;
 pub(crate) mod bench;
+pub(crate) mod bench_search;
 pub(crate) mod demo;
 pub(crate) mod log;
 pub(crate) mod login;

@@ -1,0 +1,180 @@
+//! `indelible bench search`: ingest with indexing, and what an investigator asks.
+
+use crate::{
+    commands::bench::{Figures, Running, figure, get, post},
+    company::Company,
+    output::count,
+};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// Monday 2026-03-02, microseconds since the epoch.
+const MONDAY_US: i64 = 1_772_409_600_000_000;
+/// Time between two events.
+const APART_US: i64 = 250_000;
+const BATCH: u64 = 1000;
+const ROUNDS: usize = 200;
+
+/// What is asked, and its name.
+fn queries(events: u64) -> Vec<(&'static str, String)> {
+    let week = |start: i64| {
+        let time = |at: i64| indelible_event::Timestamp::from_micros(at).to_string();
+        format!("time:{}..{}", time(start), time(start + 7 * 86_400_000_000))
+    };
+    let middle = MONDAY_US + (events / 2) as i64 * APART_US;
+    vec![
+        ("newest 50 by actor", "actor:u-kira".to_owned()),
+        ("newest 50 by actor in a week", format!("actor:u-kira {}", week(middle))),
+        ("newest 50 by outcome alone", "outcome:denied".to_owned()),
+        ("newest 50 by free-text word", "timeout".to_owned()),
+        ("newest 50 by two words and a negation", "helpdesk timeout -actor:u-kira".to_owned()),
+        ("a rare id, in the sender's data", format!("data.context.request_id:{}", RARE)),
+    ]
+}
+
+/// The request id of one event in the first batch.
+const RARE: &str = "req-rare-one";
+
+fn encode(text: &str) -> String {
+    text.bytes().map(|b| format!("%{b:02X}")).collect()
+}
+
+pub(crate) async fn measure(
+    dir: &Path,
+    events: u64,
+    connections: usize,
+    figures: &mut Figures,
+) -> anyhow::Result<()> {
+    let running = Running::start(dir).await?;
+    let started = Instant::now();
+    ingest(&running, events, connections).await?;
+    let appended = started.elapsed();
+    wait_until_indexed(&running, events).await?;
+    let indexed = started.elapsed();
+    let rate = |time: Duration| events as f64 / time.as_secs_f64();
+    let peak = peak_memory().map_or_else(String::new, |bytes| format!("peak memory {bytes}"));
+    figures.push(figure("ingest over HTTP while indexing", rate(appended), "events/s", None));
+    figures.push(figure("the same, until all is indexed", rate(indexed), "events/s", Some(peak)));
+    let size = folder_size(&dir.join("index/bench"))?;
+    figures.push(figure("index per event", size as f64 / events as f64, "bytes", None));
+    let mut sender = running.connect().await?;
+    for (name, q) in queries(events) {
+        let path = format!("/v1/logs/bench/events?order=desc&limit=50&q={}", encode(&q));
+        let mut times = Vec::new();
+        let mut found = 0;
+        for _ in 0..ROUNDS {
+            let started = Instant::now();
+            let answer = get(&mut sender, &path, &running.authorization).await?;
+            times.push(started.elapsed());
+            let page: serde_json::Value = serde_json::from_slice(&answer)?;
+            found = page["items"].as_array().map_or(0, Vec::len);
+        }
+        push(figures, name, &mut times, &format!("{found} found"));
+    }
+    for (name, rounds) in [("histogram by hour with top actions, cold", 1), ("the same, warm", 20)]
+    {
+        let body = r#"{"interval":"1h","by":"action","limit":3}"#;
+        let mut times = Vec::new();
+        for _ in 0..rounds {
+            let started = Instant::now();
+            post(
+                &mut sender,
+                "/v1/logs/bench/histogram",
+                &running.authorization,
+                "application/json",
+                body.into(),
+            )
+            .await?;
+            times.push(started.elapsed());
+        }
+        push(figures, name, &mut times, "");
+    }
+    running.stop().await
+}
+
+fn push(figures: &mut Figures, name: &str, times: &mut [Duration], note: &str) {
+    times.sort_unstable();
+    let at = |share: f64| {
+        let place = ((times.len() as f64 * share) as usize).min(times.len().saturating_sub(1));
+        times.get(place).map_or(0.0, |time| time.as_secs_f64() * 1000.0)
+    };
+    let note = format!("p50 {:.2} ms {note}", at(0.5));
+    figures.push(figure(&format!("{name}, p99"), at(0.99), "ms", Some(note)));
+}
+
+async fn ingest(running: &Running, events: u64, connections: usize) -> anyhow::Result<()> {
+    let next = Arc::new(AtomicU64::new(0));
+    let mut tasks = Vec::new();
+    for connection in 0..connections {
+        let mut sender = running.connect().await?;
+        let (next, authorization) = (Arc::clone(&next), Arc::clone(&running.authorization));
+        tasks.push(tokio::spawn(async move {
+            let mut company = Company::new(connection as u64);
+            loop {
+                let first = next.fetch_add(BATCH, Ordering::Relaxed);
+                if first >= events {
+                    return anyhow::Ok(());
+                }
+                let last = (first + BATCH).min(events);
+                let lines = (first..last).map(|n| company.event(MONDAY_US + n as i64 * APART_US));
+                let mut body = lines.collect::<Vec<_>>().join("\n");
+                if first == 0
+                    && let Some(at) = body.find("\"request_id\":\"")
+                {
+                    let from = at + "\"request_id\":\"".len();
+                    body.replace_range(from..from + 12, RARE);
+                }
+                post(
+                    &mut sender,
+                    "/v1/logs/bench/events",
+                    &authorization,
+                    "application/x-ndjson",
+                    body.into(),
+                )
+                .await?;
+            }
+        }));
+    }
+    for task in tasks {
+        task.await??;
+    }
+    Ok(())
+}
+
+async fn wait_until_indexed(running: &Running, events: u64) -> anyhow::Result<()> {
+    let mut sender = running.connect().await?;
+    loop {
+        let body =
+            get(&mut sender, "/v1/logs/bench/events?q=index:0&limit=1", &running.authorization)
+                .await?;
+        let page: serde_json::Value = serde_json::from_slice(&body)?;
+        if page["indexed"].as_u64() >= Some(events) {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn folder_size(path: &Path) -> std::io::Result<u64> {
+    let mut total = 0;
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        let found = entry.metadata()?;
+        total += if found.is_dir() { folder_size(&entry.path())? } else { found.len() };
+    }
+    Ok(total)
+}
+
+/// Peak resident memory of this process, mapped pages of the index included.
+fn peak_memory() -> Option<String> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(format!("{} MiB", count(kib >> 10)))
+}
