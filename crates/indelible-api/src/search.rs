@@ -120,6 +120,32 @@ pub struct Bucket {
     pub values: Vec<ValueCount>,
 }
 
+/// Saves a query under a name.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SaveView {
+    /// The query.
+    pub q: String,
+    /// What it is for, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+/// A saved query.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct View {
+    /// Its name, unique in its log.
+    pub name: String,
+    /// The query.
+    pub q: String,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Who saved it.
+    pub saved_by: String,
+    /// When.
+    pub saved_at: String,
+}
+
 const fn ten() -> usize {
     10
 }

@@ -2,8 +2,9 @@
 
 use crate::{Client, ClientError, error::Result, segment};
 use indelible_api::{
-    Appended, Consistency, Count, CountRequest, EventView, Facets, FacetsRequest, HistogramBuckets,
-    HistogramRequest, Page, Receipt, ReceiptItem, ReceiptStatus, SearchPage,
+    Appended, Consistency, Count, CountRequest, Done, EventView, Facets, FacetsRequest,
+    HistogramBuckets, HistogramRequest, Page, Receipt, ReceiptItem, ReceiptStatus, SaveView,
+    SearchPage, View,
 };
 use indelible_event::{Attachment, MAX_RECORD_LEN, Payload, RecordHeader, Timestamp};
 use indelible_tlog::{
@@ -255,6 +256,33 @@ impl LogClient {
     /// [`ClientError`].
     pub async fn count(&self, q: &str) -> Result<Count> {
         self.post("count", &CountRequest { q: q.to_owned() }).await
+    }
+
+    /// The saved views of the log.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn views(&self) -> Result<Vec<View>> {
+        let page: Page<View> = self.client.json(self.get("views")).await?;
+        Ok(page.items)
+    }
+
+    /// Saves a query under a name.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn save_view(&self, name: &str, view: &SaveView) -> Result<Done> {
+        let path = format!("/v1/logs/{}/views/{}", segment(&self.name), segment(name));
+        self.client.json(self.client.request(Method::PUT, &path).json(view)).await
+    }
+
+    /// Deletes a view.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn delete_view(&self, name: &str) -> Result<Done> {
+        let path = format!("/v1/logs/{}/views/{}", segment(&self.name), segment(name));
+        self.client.json(self.client.request(Method::DELETE, &path)).await
     }
 
     /// The most frequent values of fields.

@@ -7,7 +7,7 @@ use crate::{
     piece::Piece,
     plan::Plan,
     query::Query,
-    schema::column_name,
+    schema::counted_name,
     search::{Deadline, Prepared, SearchError},
 };
 use rayon::prelude::*;
@@ -185,7 +185,7 @@ impl LogIndex {
                 on_time()
             })?,
             What::Facet(field) => {
-                let Some(column) = segment.fast_fields().str(&column_name(*field))? else {
+                let Some(column) = segment.fast_fields().str(&counted_name(*field))? else {
                     return Ok(part);
                 };
                 let mut counts: HashMap<u64, u64> = HashMap::new();
@@ -203,7 +203,7 @@ impl LogIndex {
             What::Histogram { interval_us, by } => {
                 let times = segment.fast_fields().i64("time")?;
                 let column = match by {
-                    Some(field) => segment.fast_fields().str(&column_name(*field))?,
+                    Some(field) => segment.fast_fields().str(&counted_name(*field))?,
                     None => None,
                 };
                 let mut buckets: HashMap<i64, (u64, HashMap<u64, u64>)> = HashMap::new();

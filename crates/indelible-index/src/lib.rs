@@ -12,10 +12,6 @@
 //!
 //! What this crate is *not*: it knows no permissions and no HTTP.
 #![warn(missing_docs)]
-#![cfg_attr(
-    test,
-    expect(clippy::unwrap_used, reason = "tests state their expectations by failing")
-)]
 
 mod aggregate;
 mod doc;

@@ -24,6 +24,7 @@ const MAX_VALUES: usize = 100;
 pub(crate) struct Columns {
     pub(crate) schema: Schema,
     pub(crate) keywords: BTreeMap<Field, Column>,
+    actor_id: Column,
     pub(crate) tenant_exact: Column,
     pub(crate) words: Column,
     pub(crate) index: Column,
@@ -39,6 +40,15 @@ pub(crate) fn column_name(field: Field) -> String {
     field.name().replace('.', "_")
 }
 
+/// Name of the column that a field's values are counted in. Actors are searched by id and
+/// name, and counted by id.
+pub(crate) fn counted_name(field: Field) -> String {
+    match field {
+        Field::Actor => "actor_id".to_owned(),
+        other => column_name(other),
+    }
+}
+
 impl Columns {
     pub(crate) fn new() -> Self {
         let mut builder = Schema::builder();
@@ -51,7 +61,7 @@ impl Columns {
         let mut keywords = BTreeMap::new();
         for (_, field) in FIELD_NAMES.iter().filter(|(_, field)| field.is_indexed()) {
             let mut options = TextOptions::default().set_indexing_options(indexing("keyword"));
-            if field.is_counted() {
+            if field.is_counted() && *field != Field::Actor {
                 options = options.set_fast("raw");
             }
             keywords.insert(*field, builder.add_text_field(&column_name(*field), options));
@@ -59,6 +69,7 @@ impl Columns {
         let text = |tokenizer| TextOptions::default().set_indexing_options(indexing(tokenizer));
         Self {
             keywords,
+            actor_id: builder.add_text_field("actor_id", TextOptions::default().set_fast("raw")),
             tenant_exact: builder.add_text_field("tenant_exact", text("raw")),
             words: builder.add_text_field("words", text("words")),
             index: builder.add_u64_field("index", FAST),
@@ -95,6 +106,9 @@ impl Columns {
                     out.add_text(*column, value_of(text));
                 }
             });
+        }
+        if let Some(event) = &doc.event {
+            out.add_text(self.actor_id, value_of(&event.actor.id));
         }
         if let Some(tenant) = doc.tenant() {
             out.add_text(self.tenant_exact, value_of(tenant));

@@ -1,6 +1,8 @@
 //! The OpenAPI document, generated from the handlers and the wire types.
 
-use crate::routes::{acts, append, events, grants, logs, proofs, search, system, tlog, tokens};
+use crate::routes::{
+    acts, append, events, grants, logs, proofs, search, system, tlog, tokens, views,
+};
 use utoipa::OpenApi;
 
 #[derive(OpenApi)]
@@ -25,6 +27,9 @@ use utoipa::OpenApi;
         search::facets,
         search::histogram,
         search::tail,
+        views::list_views,
+        views::save_view,
+        views::delete_view,
         events::show_attachment,
         proofs::show_receipt,
         proofs::show_consistency,

@@ -95,6 +95,9 @@ enum Command {
     Get(commands::read::Get),
     /// Find events: by field, time, network, word; count them, and their values, by time
     Search(commands::search::Search),
+    /// Save queries under names
+    #[command(subcommand)]
+    View(commands::search::ViewCommand),
     /// Show the newest events, and follow the log
     Tail(commands::read::Tail),
     /// Write the offline proof of a record (a C2SP tlog-proof)
@@ -157,6 +160,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Append(append) => block_on(append.run(&global)),
         Command::Get(get) => block_on(get.run(&global)),
         Command::Search(search) => block_on(search.run(&global)),
+        Command::View(view) => block_on(view.run(&global)),
         Command::Tail(tail) => block_on(tail.run(&global)),
         Command::Prove(prove) => block_on(prove.run(&global)),
         Command::Checkpoint(checkpoint) => block_on(checkpoint.run(&global)),

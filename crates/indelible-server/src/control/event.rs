@@ -35,6 +35,10 @@ pub(crate) enum Change {
     GrantRemoved { id: String },
     /// Which acts need two persons.
     PolicyChanged { policy: Policy },
+    /// A query has a name.
+    ViewSaved { log: String, view: String, q: String, description: Option<String> },
+    /// It has no more.
+    ViewDeleted { log: String, view: String },
     /// An act waits for a second person.
     ActProposed { id: String, act: Act, expires_at: String, change: Box<Change> },
     /// A second person approved: the change is made.
@@ -61,6 +65,8 @@ impl Change {
             Self::GrantAdded { .. } => "control.grant.added",
             Self::GrantRemoved { .. } => "control.grant.removed",
             Self::PolicyChanged { .. } => "control.policy.changed",
+            Self::ViewSaved { .. } => "control.view.saved",
+            Self::ViewDeleted { .. } => "control.view.deleted",
             Self::ActProposed { .. } => "control.act.proposed",
             Self::ActApproved { .. } => "control.act.approved",
             Self::ActRejected { .. } => "control.act.rejected",
@@ -96,6 +102,9 @@ impl Change {
             }
             Self::GrantRemoved { id } => vec![("grant", id, None)],
             Self::PolicyChanged { .. } => vec![("policy", "two-person", None)],
+            Self::ViewSaved { log, view, .. } | Self::ViewDeleted { log, view } => {
+                vec![("log", log, None), ("view", view, None)]
+            }
             Self::ActProposed { id, change, .. } => {
                 let mut targets = vec![("act", id.as_str(), None)];
                 targets.extend(change.targets());
@@ -133,6 +142,8 @@ impl Change {
                 let acts = if acts.is_empty() { "no act".to_owned() } else { acts.join(", ") };
                 format!("two persons for {acts}; {} hours to approve", policy.pending_hours)
             }
+            Self::ViewSaved { log, view, q, .. } => format!("save view {view} of {log}: {q}"),
+            Self::ViewDeleted { log, view } => format!("delete view {view} of {log}"),
             Self::ActProposed { change, .. } => format!("proposed: {}", change.summary()),
             Self::ActApproved { id } => format!("approve {id}"),
             Self::ActRejected { id } => format!("reject {id}"),

@@ -48,6 +48,15 @@ pub(crate) struct Waiting {
     pub(crate) reason: Option<String>,
 }
 
+/// A saved query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ViewEntry {
+    pub(crate) q: String,
+    pub(crate) description: Option<String>,
+    pub(crate) saved_by: String,
+    pub(crate) saved_at: String,
+}
+
 /// The configuration in force.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Control {
@@ -60,6 +69,8 @@ pub(crate) struct Control {
     by_subject: HashMap<String, Vec<String>>,
     pub(crate) policy: Policy,
     pub(crate) waiting: BTreeMap<String, Waiting>,
+    /// Saved queries, by log and name.
+    pub(crate) views: BTreeMap<(String, String), ViewEntry>,
     /// When each credential was last used, as far as that was written down.
     pub(crate) used: BTreeMap<String, String>,
 }
@@ -178,6 +189,19 @@ impl Control {
                 }
             }
             Change::PolicyChanged { policy } => self.policy = policy.clone(),
+            Change::ViewSaved { log, view, q, description } => {
+                let entry = ViewEntry {
+                    q: q.clone(),
+                    description: description.clone(),
+                    saved_by: by.to_owned(),
+                    saved_at: time.to_owned(),
+                };
+                self.views.insert((log.clone(), view.clone()), entry);
+            }
+            Change::ViewDeleted { log, view } => {
+                let key = (log.clone(), view.clone());
+                self.views.remove(&key).ok_or_else(|| format!("no view {view} of {log}"))?;
+            }
             Change::CredentialsUsed { used } => {
                 self.used.extend(used.iter().map(|(who, when)| (who.clone(), when.clone())));
             }
@@ -289,6 +313,16 @@ mod tests {
                     grant: Grant::new(Role::Operator, "*"),
                 }),
             },
+            11 => Change::ViewSaved {
+                log: "l".into(),
+                view: format!("v{}", a % 3),
+                q: "actor:\"x\"".into(),
+                description: None,
+            },
+            12 if !control.views.is_empty() => {
+                let (log, view) = control.views.keys().next().unwrap().clone();
+                Change::ViewDeleted { log, view }
+            }
             9 if waiting.is_some() => Change::ActApproved { id: waiting.unwrap() },
             10 if waiting.is_some() => Change::ActRejected { id: waiting.unwrap() },
             _ => Change::CredentialsUsed { used: [(format!("token:{a}"), "t".into())].into() },
@@ -299,7 +333,7 @@ mod tests {
         /// The configuration is the fold: from the records' bytes, at once or in two
         /// parts, it is always the one that was in force.
         #[test]
-        fn folding_again_gives_the_same(steps in prop::collection::vec((0u8..12, 0usize..50), 0..80), cut in 0usize..80) {
+        fn folding_again_gives_the_same(steps in prop::collection::vec((0u8..14, 0usize..50), 0..80), cut in 0usize..80) {
             let mut running = Control::default();
             let mut records = Vec::new();
             for (n, (kind, a)) in steps.into_iter().enumerate() {

@@ -11,6 +11,7 @@ pub(crate) mod system;
 pub(crate) mod table;
 pub(crate) mod tlog;
 pub(crate) mod tokens;
+pub(crate) mod views;
 
 pub use table::Trailed;
 

@@ -5,7 +5,7 @@
 use crate::{
     access::{Permission, gate::gate},
     app::App,
-    routes::{acts, append, events, grants, logs, proofs, search, system, tlog, tokens},
+    routes::{acts, append, events, grants, logs, proofs, search, system, tlog, tokens, views},
 };
 use axum::{
     Router, middleware,
@@ -77,6 +77,9 @@ routes! {
     POST "/v1/logs/{log}/facets" Read false Each "access.event.facets" search::facets;
     POST "/v1/logs/{log}/histogram" Read false Each "access.event.histogram" search::histogram;
     GET "/v1/logs/{log}/tail" Read false Each "access.event.tail" search::tail;
+    GET "/v1/logs/{log}/views" Read false Each "access.view.list" views::list_views;
+    PUT "/v1/logs/{log}/views/{view}" Read false Never "control.view.save" views::save_view;
+    DELETE "/v1/logs/{log}/views/{view}" Read false Never "control.view.delete" views::delete_view;
     GET "/v1/logs/{log}/records/{record}" Read false Each "access.record.read" events::show_record;
     GET "/v1/logs/{log}/attachments/{sha256}" Read false Each "access.attachment.read" events::show_attachment;
     GET "/v1/logs/{log}/receipts/{record}" Prove false Each "access.receipt.read" proofs::show_receipt;

@@ -51,6 +51,9 @@ fn rows() -> BTreeMap<&'static str, Row> {
         ("POST /v1/logs/{log}/facets", row(READ, 200, Same)),
         ("POST /v1/logs/{log}/histogram", row(READ, 200, Same)),
         ("GET /v1/logs/{log}/tail", row(READ, 200, Same)),
+        ("GET /v1/logs/{log}/views", row(READ, 200, Same)),
+        ("PUT /v1/logs/{log}/views/{view}", row(READ, 200, Same)),
+        ("DELETE /v1/logs/{log}/views/{view}", row(READ, 200, Same)),
         ("GET /v1/logs/{log}/records/{record}", row(READ, 200, Hidden)),
         ("GET /v1/logs/{log}/attachments/{sha256}", row(READ, 200, Refused)),
         ("GET /v1/logs/{log}/receipts/{record}", row(PROVE, 200, Hidden)),
@@ -125,6 +128,21 @@ impl Fixture {
         record: u64,
     ) -> RequestBuilder {
         let id = self.entry(route, log).await;
+        // Views belong to whoever saved them: each credential has its own name.
+        let view = format!(
+            "of-{}",
+            token
+                .and_then(|token| token.get(4..12))
+                .filter(|id| id.is_ascii() && !id.contains('.'))
+                .unwrap_or("nobody")
+        );
+        if let ("DELETE", Some(token), true) = (route.method, token, route.path.ends_with("{view}"))
+        {
+            // One of the caller's own; who may not save one has none to delete.
+            let path = format!("/v1/logs/{log}/views/{view}");
+            let save = self.server.as_token(token, Method::PUT, &path).json(&json!({ "q": "x" }));
+            self.server.call(save).await;
+        }
         let path = route
             .path
             .replace("{log}", log)
@@ -132,6 +150,7 @@ impl Fixture {
             .replace("{sha256}", &self.sha256)
             .replace("entries/{*path}", "entries/000.p/1")
             .replace("{*path}", "0/000.p/1")
+            .replace("{view}", &view)
             .replace("{id}", &id);
         let query = if route.path.ends_with("consistency") { "?from=1" } else { "" };
         let method: Method = route.method.parse().unwrap();
@@ -154,6 +173,7 @@ impl Fixture {
                 json!({ "subject": "group:cell", "grant": { "role": "reader", "log": log } })
                     .to_string()
             }
+            ("PUT", "/v1/logs/{log}/views/{view}") => json!({ "q": "actor:ada" }).to_string(),
             ("PUT", _) => json!({ "two_person": ["publish"], "pending_hours": 1 }).to_string(),
             _ => String::new(),
         };

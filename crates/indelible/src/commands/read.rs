@@ -148,19 +148,21 @@ impl Tail {
         let newest = page.items.iter().take(usize::from(self.lines)).rev();
         newest.into_iter().try_for_each(|view| print_row(view, global.json))?;
         let mut last = page.indexed.checked_sub(1);
-        while self.follow {
+        if !self.follow {
+            return Ok(ExitCode::SUCCESS);
+        }
+        loop {
             let follow = log.follow(q, last, |view| {
                 // A terminal that went away ends the process in print_row.
                 drop(print_row(&view, global.json));
             });
             tokio::select! {
                 next = follow => last = next?,
-                _ = tokio::signal::ctrl_c() => break,
+                _ = tokio::signal::ctrl_c() => return Ok(ExitCode::SUCCESS),
             }
             // The server ended the stream: it stops, or we were too slow.
             tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         }
-        Ok(ExitCode::SUCCESS)
     }
 }
 

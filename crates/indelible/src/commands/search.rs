@@ -2,10 +2,12 @@
 
 use crate::{
     Global,
+    commands::access::{report, short},
     commands::{open_log, read::print_row},
     output::{self, BAD, FAINT, STRONG, count, line, note, table},
 };
-use indelible_api::{FacetsRequest, HistogramRequest};
+use anyhow::Context as _;
+use indelible_api::{FacetsRequest, HistogramRequest, SaveView};
 use indelible_client::LogClient;
 use std::process::ExitCode;
 
@@ -18,8 +20,11 @@ use std::process::ExitCode;
 pub(crate) struct Search {
     /// Name of the log
     log: String,
-    /// Query; its words may stand apart
+    /// Query, best in quotes; after -- if it begins with a minus
     query: Vec<String>,
+    /// Use the query of this saved view, narrowed by QUERY
+    #[arg(long, value_name = "NAME")]
+    view: Option<String>,
     /// How many events at most; more are found page by page
     #[arg(short = 'n', long, default_value_t = 50)]
     lines: usize,
@@ -43,7 +48,15 @@ pub(crate) struct Search {
 impl Search {
     pub(crate) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let log = open_log(global, &self.log, None).await?;
-        let q = self.query.join(" ");
+        let mut q = self.query.join(" ");
+        if let Some(name) = &self.view {
+            let views = log.views().await?;
+            let view = views.iter().find(|view| view.name == *name);
+            let view = view.with_context(|| {
+                format!("there is no view {name:?}; `indelible view list {}` shows them", self.log)
+            })?;
+            q = format!("({}) {q}", view.q);
+        }
         if self.head {
             log.search(&q, false, 1, None, true).await?;
         }
@@ -145,4 +158,63 @@ async fn histogram(
         line("nothing found");
     }
     Ok(())
+}
+
+/// Save, list and delete views: queries with names.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum ViewCommand {
+    /// Save a query under a name
+    Save {
+        /// Name of the log
+        log: String,
+        /// Name of the view: 1 to 63 of a-z, 0-9 and -
+        name: String,
+        /// The query
+        #[arg(required = true)]
+        query: Vec<String>,
+        /// What it is for
+        #[arg(long)]
+        description: Option<String>,
+    },
+    /// List the views of a log
+    List {
+        /// Name of the log
+        log: String,
+    },
+    /// Delete a view that you saved
+    Delete {
+        /// Name of the log
+        log: String,
+        /// Name of the view
+        name: String,
+    },
+}
+
+impl ViewCommand {
+    pub(crate) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Save { log, name, query, description } => {
+                let view = SaveView { q: query.join(" "), description };
+                let done = open_log(global, &log, None).await?.save_view(&name, &view).await?;
+                report(global, "saved", "view", &done)?;
+            }
+            Self::List { log } => {
+                let views = open_log(global, &log, None).await?.views().await?;
+                if global.json {
+                    output::json(&views)?;
+                } else {
+                    let rows = views.into_iter().map(|view| {
+                        let what = view.description.unwrap_or_default();
+                        vec![view.name, view.saved_by, short(&view.saved_at), view.q, what]
+                    });
+                    table(&["NAME", "SAVED BY", "WHEN", "QUERY", "FOR"], rows.collect());
+                }
+            }
+            Self::Delete { log, name } => {
+                let done = open_log(global, &log, None).await?.delete_view(&name).await?;
+                report(global, "deleted", "view", &done)?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
 }

@@ -3,6 +3,7 @@
 
 mod control;
 mod crash;
+mod search;
 mod tour;
 
 use indelible_client::{Client, Credentials};
@@ -102,11 +103,21 @@ impl Process {
             .unwrap()
     }
 
-    /// Runs a client command with the token in this file.
-    pub(crate) fn run_as(&self, token_file: &Path, arguments: &[&str]) -> Output {
+    /// A client command, with the token of every role.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        self.command_as(&self.token_file, arguments)
+    }
+
+    fn command_as(&self, token_file: &Path, arguments: &[&str]) -> Command {
         let mut command = indelible();
         command.env("INDELIBLE_URL", &self.url).env("INDELIBLE_TOKEN_FILE", token_file);
-        command.args(arguments).output().unwrap()
+        command.args(arguments);
+        command
+    }
+
+    /// Runs a client command with the token in this file.
+    pub(crate) fn run_as(&self, token_file: &Path, arguments: &[&str]) -> Output {
+        self.command_as(token_file, arguments).output().unwrap()
     }
 
     /// The same, and expects it to succeed.
