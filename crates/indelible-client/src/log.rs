@@ -258,6 +258,21 @@ impl LogClient {
         self.post("count", &CountRequest { q: q.to_owned() }).await
     }
 
+    /// Exports everything a query finds; `visit` gets the bytes as they come.
+    ///
+    /// # Errors
+    /// [`ClientError`]; what came before is then not whole.
+    pub async fn export(
+        &self,
+        q: &str,
+        format: &str,
+        proofs: bool,
+        visit: impl FnMut(&[u8]),
+    ) -> Result<()> {
+        let path = format!("export?q={}&format={format}&proofs={proofs}", segment(q));
+        self.client.stream(self.get(&path), visit).await
+    }
+
     /// The saved views of the log.
     ///
     /// # Errors

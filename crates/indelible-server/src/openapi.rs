@@ -1,7 +1,7 @@
 //! The OpenAPI document, generated from the handlers and the wire types.
 
 use crate::routes::{
-    acts, append, events, grants, logs, proofs, search, system, tlog, tokens, views,
+    acts, append, events, export, grants, logs, proofs, search, system, tlog, tokens, views,
 };
 use utoipa::OpenApi;
 
@@ -27,6 +27,7 @@ use utoipa::OpenApi;
         search::facets,
         search::histogram,
         search::tail,
+        export::export,
         views::list_views,
         views::save_view,
         views::delete_view,

@@ -95,6 +95,8 @@ enum Command {
     Get(commands::read::Get),
     /// Find events: by field, time, network, word; count them, and their values, by time
     Search(commands::search::Search),
+    /// Export everything a query finds, with offline proofs if wanted
+    Export(commands::export::Export),
     /// Save queries under names
     #[command(subcommand)]
     View(commands::search::ViewCommand),
@@ -160,6 +162,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Append(append) => block_on(append.run(&global)),
         Command::Get(get) => block_on(get.run(&global)),
         Command::Search(search) => block_on(search.run(&global)),
+        Command::Export(export) => block_on(export.run(&global)),
         Command::View(view) => block_on(view.run(&global)),
         Command::Tail(tail) => block_on(tail.run(&global)),
         Command::Prove(prove) => block_on(prove.run(&global)),

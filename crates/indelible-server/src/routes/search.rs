@@ -97,12 +97,12 @@ impl Cursor {
 }
 
 /// A query of a caller: parsed, and narrowed to what it may see.
-fn query(caller: &Caller, q: &str, now_us: i64) -> Result<Query> {
+pub(crate) fn query(caller: &Caller, q: &str, now_us: i64) -> Result<Query> {
     let parsed = parse(q, now_us).map_err(|e| ApiError::new(Code::InvalidQuery, e.to_string()))?;
     Ok(caller.scope.narrow(parsed))
 }
 
-fn index_of(app: &App, name: &str) -> Result<Arc<LogIndex>> {
+pub(crate) fn index_of(app: &App, name: &str) -> Result<Arc<LogIndex>> {
     app.log(name)?;
     app.indexes.get(name).ok_or_else(|| {
         ApiError::new(
@@ -113,7 +113,7 @@ fn index_of(app: &App, name: &str) -> Result<Arc<LogIndex>> {
 }
 
 /// Waits until the index has what the log had when this was called.
-async fn reach_head(index: &LogIndex, log: &Log) -> Result<()> {
+pub(crate) async fn reach_head(index: &LogIndex, log: &Log) -> Result<()> {
     let size = log.head().size;
     let mut indexed = index.indexed();
     let reached = indexed.wait_for(|indexed| *indexed >= size);

@@ -5,7 +5,7 @@
 use crate::{
     access::{Permission, gate::gate},
     app::App,
-    routes::{acts, append, events, grants, logs, proofs, search, system, tlog, tokens, views},
+    routes::{acts, append, events, export, grants, logs, proofs, search, system, tlog, tokens, views},
 };
 use axum::{
     Router, middleware,
@@ -77,6 +77,7 @@ routes! {
     POST "/v1/logs/{log}/facets" Read false Each "access.event.facets" search::facets;
     POST "/v1/logs/{log}/histogram" Read false Each "access.event.histogram" search::histogram;
     GET "/v1/logs/{log}/tail" Read false Each "access.event.tail" search::tail;
+    GET "/v1/logs/{log}/export" Read false Each "access.export" export::export;
     GET "/v1/logs/{log}/views" Read false Each "access.view.list" views::list_views;
     PUT "/v1/logs/{log}/views/{view}" Read false Never "control.view.save" views::save_view;
     DELETE "/v1/logs/{log}/views/{view}" Read false Never "control.view.delete" views::delete_view;

@@ -51,6 +51,7 @@ fn rows() -> BTreeMap<&'static str, Row> {
         ("POST /v1/logs/{log}/facets", row(READ, 200, Same)),
         ("POST /v1/logs/{log}/histogram", row(READ, 200, Same)),
         ("GET /v1/logs/{log}/tail", row(READ, 200, Same)),
+        ("GET /v1/logs/{log}/export", row(READ, 200, Same)),
         ("GET /v1/logs/{log}/views", row(READ, 200, Same)),
         ("PUT /v1/logs/{log}/views/{view}", row(READ, 200, Same)),
         ("DELETE /v1/logs/{log}/views/{view}", row(READ, 200, Same)),

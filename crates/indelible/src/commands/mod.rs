@@ -5,6 +5,7 @@ pub(crate) mod append;
 pub(crate) mod bench;
 pub(crate) mod bench_search;
 pub(crate) mod demo;
+pub(crate) mod export;
 pub(crate) mod log;
 pub(crate) mod login;
 pub(crate) mod read;

@@ -2,6 +2,7 @@
 
 use crate::{
     Global,
+    commands::export,
     commands::{read::read_checkpoint, read_key},
     output::{self, BAD, FAINT, GOOD, STRONG, count, line},
 };
@@ -26,11 +27,11 @@ const EXIT_CODES: &str = "Exit codes: 0 everything holds · 1 it could not be tr
 /// Findings printed before the rest is only counted.
 const SHOWN: usize = 20;
 
-/// Verify a proof, a data directory, or a server; exits 0 only if everything holds.
+/// Verify a proof, an export, a data directory, or a server; exits 0 only if everything holds.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Verify {
-    /// A .tlog-proof file, a data directory (its server may be running), or a server's URL
+    /// A .tlog-proof file, an export made with --proofs, a data directory (its server may be running), or a server's URL
     target: String,
     /// Key to trust, a vkey or a file with one; get it once over a path you trust
     #[arg(long, value_name = "VKEY")]
@@ -55,6 +56,7 @@ impl Verify {
         let path = Path::new(&self.target);
         match std::fs::metadata(path) {
             Ok(found) if found.is_dir() => self.directory(path, &key, global),
+            Ok(_) if export::is_export(path) => verify_export(path, &key, global),
             Ok(_) => self.proof(path, &key, global),
             Err(error) => report_simple(
                 global,
@@ -262,6 +264,20 @@ fn exit_code(kind: FindingKind) -> ExitCode {
         FindingKind::Unverifiable => 12,
         FindingKind::Unreadable => 13,
     })
+}
+
+fn verify_export(path: &Path, key: &VerifyingKey, global: &Global) -> anyhow::Result<ExitCode> {
+    match export::verify(path, key) {
+        Ok(text) => {
+            if global.json {
+                output::json(&json!({ "verdict": "holds", "message": text }))?;
+            } else {
+                line(format_args!("{GOOD}holds{GOOD:#}  {text}"));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Err((kind, text)) => report_simple(global, kind, &text),
+    }
 }
 
 fn report_simple(global: &Global, kind: FindingKind, message: &str) -> anyhow::Result<ExitCode> {

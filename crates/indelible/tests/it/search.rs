@@ -138,3 +138,67 @@ fn an_investigation() {
         "action"
     );
 }
+
+/// An export with proofs is evidence: it verifies without a server, and whatever is
+/// changed, cut or slipped in is found.
+#[test]
+fn exports_verify_themselves() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let path = |name: &str| here.join(name).display().to_string();
+    let server = Process::serve(&here.join("data"));
+    server.ok(&["log", "create", "prod"]);
+    let lines: Vec<String> = (0..1200)
+        .map(|n| event(&format!("e{n}")).replace("ada", if n % 3 == 0 { "ada" } else { "=cmd()" }))
+        .collect();
+    fs::write(path("events"), lines.join("\n")).unwrap();
+    server.ok(&["append", "prod", &path("events")]);
+    fs::write(path("vkey"), server.ok(&["key", "show", "prod"])).unwrap();
+    let said = server.ok(&["export", "prod", "actor:ada", "--proofs", "-o", &path("ada.ndjson")]);
+    assert!(said.contains("exported 400 events"), "{said}");
+    server.ok(&["export", "prod", "actor:nobody", "--proofs", "-o", &path("none.ndjson")]);
+    server.ok(&["export", "prod", "-o", &path("plain.ndjson")]);
+    let csv = server.ok(&["export", "prod", "--format", "csv", "-o", &path("all.csv")]);
+    assert!(csv.contains("exported 1,200 events"), "{csv}");
+    let rows = fs::read_to_string(path("all.csv")).unwrap();
+    assert!(rows.starts_with("index,leaf_hash,id,time,") && rows.contains(",'=cmd(),"), "{}", &rows[..300]);
+    assert!(!server.run(&["export", "prod", "-o", &path("all.csv")]).status.success());
+    assert!(server.ok(&["trail", "--action", "access.export"]).contains("access.export"));
+    server.ok(&["log", "create", "other"]);
+    fs::write(path("stranger"), server.ok(&["key", "show", "other"])).unwrap();
+    drop(server);
+    let verify = |file: &str, key: &str| {
+        let output = crate::indelible().args(["verify", &path(file), "--key", &path(key), "--json"]).output().unwrap();
+        let verdict: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
+        (output.status.code().unwrap(), verdict)
+    };
+    let (code, verdict) = verify("ada.ndjson", "vkey");
+    assert_eq!(code, 0, "{verdict}");
+    assert!(verdict["message"].as_str().unwrap().starts_with("400 events of test.example/prod"));
+    assert_eq!(verify("none.ndjson", "vkey").0, 0);
+    assert_eq!(verify("plain.ndjson", "vkey").0, 12);
+    assert_eq!(verify("ada.ndjson", "stranger").0, 12);
+    let sound = fs::read_to_string(path("ada.ndjson")).unwrap();
+    let lines: Vec<&str> = sound.lines().collect();
+    let without = |at: usize| {
+        let mut rest = lines.clone();
+        rest.remove(at);
+        rest.join("\n")
+    };
+    let mut twice = lines.clone();
+    twice.insert(5, lines[5]);
+    for (what, altered, expected) in [
+        ("a record's actor", sound.replacen("\\\"id\\\":\\\"ada\\\"", "\\\"id\\\":\\\"eve\\\"", 1), 10),
+        ("the shown actor", sound.replacen("\"id\":\"ada\"", "\"id\":\"eve\"", 1), 10),
+        ("who recorded it", sound.replacen("\"recorded_by\":\"token:", "\"recorded_by\":\"taken:", 1), 10),
+        ("an event taken out", without(7), 11),
+        ("the end taken out", without(lines.len() - 1), 11),
+        ("an event twice", twice.join("\n"), 11),
+        ("the first half", sound[..sound.len() / 2].to_owned(), 11),
+    ] {
+        assert_ne!(altered, sound, "{what}");
+        fs::write(path("altered.ndjson"), altered).unwrap();
+        let (code, verdict) = verify("altered.ndjson", "vkey");
+        assert_eq!(code, expected, "{what}: {verdict}");
+    }
+}
