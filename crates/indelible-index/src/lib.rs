@@ -19,6 +19,7 @@ mod index;
 mod piece;
 mod plan;
 mod query;
+mod range;
 mod schema;
 mod search;
 

@@ -4,17 +4,13 @@
 use crate::{
     doc::{Field, MAX_TOKEN, TIMES, lower},
     query::{DataValue, Leaf, Node, Query, Value},
+    range::InRange,
     schema::{Columns, is_long, value_of},
 };
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    ops::Bound,
-};
+use std::{net::IpAddr, ops::Bound};
 use tantivy::{
     Term,
-    query::{
-        AllQuery, BooleanQuery, EmptyQuery, Occur, Query as IndexQuery, RangeQuery, TermQuery,
-    },
+    query::{AllQuery, BooleanQuery, EmptyQuery, Occur, Query as IndexQuery, TermQuery},
     schema::{Field as Column, IndexRecordOption},
 };
 
@@ -104,13 +100,12 @@ fn begins(column: Column, text: &str) -> Boxed {
     ))
 }
 
-fn partial(columns: &Columns) -> Boxed {
-    let one = Term::from_field_u64(columns.partial, 1);
-    Box::new(RangeQuery::new(Bound::Included(one.clone()), Bound::Included(one)))
+fn partial() -> Boxed {
+    Box::new(InRange::unsigned("partial", 1, 1))
 }
 
-fn whole(query: Boxed, columns: &Columns) -> Boxed {
-    Box::new(BooleanQuery::new(vec![(Occur::Must, query), (Occur::MustNot, partial(columns))]))
+fn whole(query: Boxed) -> Boxed {
+    Box::new(BooleanQuery::new(vec![(Occur::Must, query), (Occur::MustNot, partial())]))
 }
 
 fn leaf_plan(leaf: &Leaf, columns: &Columns) -> Plan {
@@ -123,7 +118,7 @@ fn leaf_plan(leaf: &Leaf, columns: &Columns) -> Plan {
             Plan { upper: query, lower, trust }
         }
         Leaf::Keyword(field, value) => match (columns.keywords.get(field), value) {
-            (Some(column), value) => keyword(*column, value, columns),
+            (Some(column), value) => keyword(*column, value),
             (None, Value::Is(text) | Value::Begins(text)) => {
                 by_words(text, matches!(value, Value::Begins(_)), columns)
             }
@@ -136,14 +131,14 @@ fn leaf_plan(leaf: &Leaf, columns: &Columns) -> Plan {
                     Value::Begins(text) => Value::Begins(lower(text)),
                     Value::Any => Value::Any,
                 };
-                read(keyword(*column, &value, columns).upper)
+                read(keyword(*column, &value).upper)
             }
             None => read(Box::new(AllQuery)),
         },
         Leaf::Words { tokens, prefix } => match (tokens.as_slice(), *prefix) {
             ([word], false) if word.len() < MAX_TOKEN => {
                 let found = term(columns.words, word);
-                let upper = any_of(vec![found.box_clone(), partial(columns)]);
+                let upper = any_of(vec![found.box_clone(), partial()]);
                 Plan { upper, lower: found, trust: Trust::UnlessPartial }
             }
             (tokens, prefix) => read(words(tokens, prefix, columns)),
@@ -162,32 +157,23 @@ fn leaf_plan(leaf: &Leaf, columns: &Columns) -> Plan {
         }
         Leaf::Data(_, _) => read(Box::new(AllQuery)),
         Leaf::Time { received, from, to } => {
-            let column = if *received { columns.received } else { columns.time };
-            let bound = |at: i64| Term::from_field_i64(column, at);
-            let upper = if *to == i64::MAX {
-                Bound::Included(bound(i64::MAX))
-            } else {
-                Bound::Excluded(bound(*to))
-            };
-            Plan::exact(Box::new(RangeQuery::new(Bound::Included(bound(*from)), upper)))
+            let column = if *received { "received" } else { "time" };
+            match to.checked_sub(1) {
+                Some(last) => Plan::exact(Box::new(InRange::signed(column, *from, last))),
+                None => Plan::exact(Box::new(EmptyQuery)),
+            }
         }
-        Leaf::Index(from, to) => {
-            let bound = |at: u64| Term::from_field_u64(columns.index, at);
-            Plan::exact(Box::new(RangeQuery::new(
-                Bound::Included(bound(*from)),
-                Bound::Excluded(bound(*to)),
-            )))
-        }
+        Leaf::Index(from, to) => match to.checked_sub(1) {
+            Some(last) => Plan::exact(Box::new(InRange::unsigned("index", *from, last))),
+            None => Plan::exact(Box::new(EmptyQuery)),
+        },
         Leaf::Network(network) => {
             let v6 = |ip: IpAddr| match ip {
                 IpAddr::V4(v4) => v4.to_ipv6_mapped(),
                 IpAddr::V6(v6) => v6,
             };
-            let bound = |ip: Ipv6Addr| Term::from_field_ip_addr(columns.ip, ip);
-            let range = RangeQuery::new(
-                Bound::Included(bound(v6(network.network()))),
-                Bound::Included(bound(v6(network.broadcast()))),
-            );
+            let (from, to) = (v6(network.network()), v6(network.broadcast()));
+            let range = InRange::addresses("ip_address", from, to);
             // A wide IPv6 network may take in the addresses that IPv4 ones are kept as.
             let trust = if network.addr().is_ipv4() { Trust::Exact } else { Trust::Read };
             let upper: Boxed = Box::new(range);
@@ -203,21 +189,21 @@ fn read(upper: Boxed) -> Plan {
     Plan { upper, lower: Box::new(EmptyQuery), trust: Trust::Read }
 }
 
-fn keyword(column: Column, value: &Value, columns: &Columns) -> Plan {
+fn keyword(column: Column, value: &Value) -> Plan {
     let found = match value {
         // What is compared whole was perhaps cut when it was indexed.
         Value::Is(text) if is_long(text) => {
-            return read(any_of(vec![begins(column, &short(text)), partial(columns)]));
+            return read(any_of(vec![begins(column, &short(text)), partial()]));
         }
         Value::Begins(text) if is_long(text) => {
-            return read(any_of(vec![begins(column, &short(text)), partial(columns)]));
+            return read(any_of(vec![begins(column, &short(text)), partial()]));
         }
         Value::Is(text) => term(column, text),
         Value::Begins(text) => begins(column, text),
         Value::Any => begins(column, ""),
     };
-    let upper = any_of(vec![found.box_clone(), partial(columns)]);
-    Plan { upper, lower: whole(found, columns), trust: Trust::UnlessPartial }
+    let upper = any_of(vec![found.box_clone(), partial()]);
+    Plan { upper, lower: whole(found), trust: Trust::UnlessPartial }
 }
 
 /// The part of a long text that is surely indexed, whatever its case takes of bytes.
@@ -245,5 +231,5 @@ fn words(tokens: &[String], prefix: bool, columns: &Columns) -> Boxed {
             false => term(columns.words, word),
         })
         .collect();
-    any_of(vec![all_of(found), partial(columns)])
+    any_of(vec![all_of(found), partial()])
 }

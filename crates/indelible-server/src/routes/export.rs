@@ -82,7 +82,10 @@ pub(crate) async fn export(
 ) -> Result<Response> {
     let log = app.log(&name)?;
     if log.manifest().kind == Kind::Raw {
-        return Err(ApiError::new(Code::WrongKind, format!("log {name:?} takes raw entries; there are no events to export")));
+        return Err(ApiError::new(
+            Code::WrongKind,
+            format!("log {name:?} takes raw entries; there are no events to export"),
+        ));
     }
     let index = index_of(&app, &name)?;
     let now = app.control.now();
@@ -114,7 +117,12 @@ pub(crate) async fn export(
     let export = Export { log, index, caller, query, params, size };
     tokio::spawn(async move {
         if let Err(error) = export.run(first, &sender).await {
-            tracing::warn!(log = name, code = error.code.name(), error = error.message, "an export was cut off");
+            tracing::warn!(
+                log = name,
+                code = error.code.name(),
+                error = error.message,
+                "an export was cut off"
+            );
             // The reader sees a broken stream, never one that looks whole.
             drop(sender.send(Err(io::Error::other("the export was cut off"))).await);
         }
@@ -194,8 +202,20 @@ fn line(value: &impl serde::Serialize) -> Vec<u8> {
 }
 
 const HEADING: [&str; 14] = [
-    "index", "leaf_hash", "id", "time", "received_at", "recorded_by", "action", "actor_type", "actor",
-    "outcome", "targets", "ip", "tenant", "format",
+    "index",
+    "leaf_hash",
+    "id",
+    "time",
+    "received_at",
+    "recorded_by",
+    "action",
+    "actor_type",
+    "actor",
+    "outcome",
+    "targets",
+    "ip",
+    "tenant",
+    "format",
 ];
 
 fn row(view: &EventView) -> [String; 14] {

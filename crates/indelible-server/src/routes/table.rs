@@ -5,7 +5,9 @@
 use crate::{
     access::{Permission, gate::gate},
     app::App,
-    routes::{acts, append, events, export, grants, logs, proofs, search, system, tlog, tokens, views},
+    routes::{
+        acts, append, events, export, grants, logs, proofs, search, system, tlog, tokens, views,
+    },
 };
 use axum::{
     Router, middleware,

@@ -6,8 +6,8 @@ use crate::{
     output::{self, GOOD, count, line},
 };
 use anyhow::{Context as _, bail};
-use indelible_log::verify::FindingKind;
 use indelible_api::{ExportEnd, ExportLine, ExportStart};
+use indelible_log::verify::FindingKind;
 use indelible_tlog::{Checkpoint, OfflineProof, VerifyingKey};
 use std::{
     fs::File,
@@ -46,7 +46,8 @@ impl Export {
         if self.output.exists() {
             bail!("{shown} exists already; choose another file");
         }
-        let file = File::create(&part).with_context(|| format!("could not write {}", part.display()))?;
+        let file =
+            File::create(&part).with_context(|| format!("could not write {}", part.display()))?;
         let mut out = BufWriter::new(file);
         let bar = output::progress(0, "bytes");
         let mut failed = None;
@@ -138,7 +139,8 @@ fn read(
         }
         let event: ExportLine = serde_json::from_str(&text)
             .with_context(|| format!("event {seen} of it cannot be read"))?;
-        if last_index.is_some_and(|last| event.view.index <= last) || event.view.index >= start.size {
+        if last_index.is_some_and(|last| event.view.index <= last) || event.view.index >= start.size
+        {
             bail!("record {} is out of place", event.view.index);
         }
         first_index = first_index.or(Some(event.view.index));
@@ -202,14 +204,17 @@ fn check(event: &ExportLine, start: &ExportStart, key: &VerifyingKey) -> anyhow:
     // What people read must be what was proven.
     let envelope = indelible_event::Envelope::parse(record.as_bytes())?;
     if let indelible_event::Payload::Inline(data) = envelope.payload()? {
-        let shown = indelible_event::format_named(&envelope.format).and_then(|format| format.view(data));
+        let shown =
+            indelible_event::format_named(&envelope.format).and_then(|format| format.view(data));
         let shown = shown.ok().map(serde_json::to_value).transpose()?.unwrap_or_default();
         if shown != event.view.event {
             bail!("the event beside it is not its record's");
         }
     }
     let attested = event.view.envelope.as_ref().is_some_and(|view| {
-        view.id == envelope.id && view.received_at == envelope.received_at && view.recorded_by == envelope.recorded_by
+        view.id == envelope.id
+            && view.received_at == envelope.received_at
+            && view.recorded_by == envelope.recorded_by
     });
     if attested { Ok(()) } else { bail!("the envelope beside it is not its record's") }
 }

@@ -161,15 +161,23 @@ fn exports_verify_themselves() {
     let csv = server.ok(&["export", "prod", "--format", "csv", "-o", &path("all.csv")]);
     assert!(csv.contains("exported 1,200 events"), "{csv}");
     let rows = fs::read_to_string(path("all.csv")).unwrap();
-    assert!(rows.starts_with("index,leaf_hash,id,time,") && rows.contains(",'=cmd(),"), "{}", &rows[..300]);
+    assert!(
+        rows.starts_with("index,leaf_hash,id,time,") && rows.contains(",'=cmd(),"),
+        "{}",
+        &rows[..300]
+    );
     assert!(!server.run(&["export", "prod", "-o", &path("all.csv")]).status.success());
     assert!(server.ok(&["trail", "--action", "access.export"]).contains("access.export"));
     server.ok(&["log", "create", "other"]);
     fs::write(path("stranger"), server.ok(&["key", "show", "other"])).unwrap();
     drop(server);
     let verify = |file: &str, key: &str| {
-        let output = crate::indelible().args(["verify", &path(file), "--key", &path(key), "--json"]).output().unwrap();
-        let verdict: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
+        let output = crate::indelible()
+            .args(["verify", &path(file), "--key", &path(key), "--json"])
+            .output()
+            .unwrap();
+        let verdict: Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
         (output.status.code().unwrap(), verdict)
     };
     let (code, verdict) = verify("ada.ndjson", "vkey");
@@ -188,9 +196,17 @@ fn exports_verify_themselves() {
     let mut twice = lines.clone();
     twice.insert(5, lines[5]);
     for (what, altered, expected) in [
-        ("a record's actor", sound.replacen("\\\"id\\\":\\\"ada\\\"", "\\\"id\\\":\\\"eve\\\"", 1), 10),
+        (
+            "a record's actor",
+            sound.replacen("\\\"id\\\":\\\"ada\\\"", "\\\"id\\\":\\\"eve\\\"", 1),
+            10,
+        ),
         ("the shown actor", sound.replacen("\"id\":\"ada\"", "\"id\":\"eve\"", 1), 10),
-        ("who recorded it", sound.replacen("\"recorded_by\":\"token:", "\"recorded_by\":\"taken:", 1), 10),
+        (
+            "who recorded it",
+            sound.replacen("\"recorded_by\":\"token:", "\"recorded_by\":\"taken:", 1),
+            10,
+        ),
         ("an event taken out", without(7), 11),
         ("the end taken out", without(lines.len() - 1), 11),
         ("an event twice", twice.join("\n"), 11),
