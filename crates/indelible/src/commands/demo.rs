@@ -186,6 +186,7 @@ fn show_commands(url: &str, folder: &Path) {
         format!("indelible {flag}get {LOG} hl-story-3 --raw > story.record"),
         format!("indelible verify story.tlog-proof --record story.record --key {}", key.display()),
         format!("indelible verify {url} --log {LOG} --key {}", key.display()),
+        format!("indelible {flag}search {LOG} outcome:denied --facet actor,action"),
         format!("indelible {flag}trail -n 5"),
     ] {
         line(format_args!("   {FAINT}${FAINT:#} {command}"));
