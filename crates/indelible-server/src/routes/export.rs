@@ -60,6 +60,8 @@ enum Format {
 
 /// One export on its way.
 struct Export {
+    app: Arc<App>,
+    name: String,
     log: Arc<Log>,
     index: Arc<LogIndex>,
     caller: Caller,
@@ -114,7 +116,7 @@ pub(crate) async fn export(
         Format::Csv => ("text/csv; charset=utf-8", csv_rows(&[HEADING.map(str::to_owned)])?),
     };
     let (sender, mut receiver) = mpsc::channel::<io::Result<Bytes>>(QUEUE);
-    let export = Export { log, index, caller, query, params, size };
+    let export = Export { app, name: name.clone(), log, index, caller, query, params, size };
     tokio::spawn(async move {
         if let Err(error) = export.run(first, &sender).await {
             tracing::warn!(
@@ -142,6 +144,12 @@ impl Export {
         let mut after = this.params.after;
         let mut end = ExportEnd { count: 0, first: None, last: None };
         loop {
+            if !this.caller.still_may_read(&this.app, &this.name) {
+                return Err(ApiError::new(
+                    Code::Forbidden,
+                    "the credential lost its leave on the way",
+                ));
+            }
             let part = Arc::clone(&this);
             let (bytes, shown, next) = in_background(move || part.part(after)).await?;
             end.count += shown.len() as u64;

@@ -217,7 +217,10 @@ fn tamper(folder: &Path, data: &Path, key: &VerifyingKey, story_at: u64) -> anyh
         "{STRONG}5. Tamper with a copy: one byte of the bank account in record {story_at}{STRONG:#}"
     ));
     let copy = folder.join("tampered");
-    copy_folder(data, &copy)?;
+    // The log alone: the index and the trail go on being written.
+    fs::create_dir_all(&copy)?;
+    fs::copy(data.join("site"), copy.join("site"))?;
+    copy_folder(&data.join("logs").join(LOG), &copy.join("logs").join(LOG))?;
     let needle = b"LT601010012345678901";
     let journals = copy.join("logs").join(LOG).join("journal");
     let mut changed = None;
