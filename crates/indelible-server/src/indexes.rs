@@ -79,6 +79,13 @@ impl Indexes {
     }
 }
 
+impl Drop for Indexes {
+    /// The thread holds the logs: without this their locks would outlive the server.
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
 impl Shared {
     fn run(&self) {
         let mut failed: BTreeMap<String, Instant> = BTreeMap::new();
