@@ -103,7 +103,8 @@ pub(crate) async fn create_token(
     Ok((status, Json(created)))
 }
 
-/// List the tokens whose grants the caller manages, revoked ones included.
+/// List the tokens with grants that the caller manages, and those grants; whoever
+/// manages everything sees all tokens, revoked ones included.
 #[utoipa::path(get, path = "/v1/tokens", tag = "access", responses((status = 200, body = Page<TokenInfo>), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody)))]
 pub(crate) async fn list_tokens(
     State(app): State<Arc<App>>,
@@ -111,27 +112,33 @@ pub(crate) async fn list_tokens(
 ) -> Result<Json<Page<TokenInfo>>> {
     let principal = caller.known()?;
     let (control, now) = (app.control.current(), app.control.now());
-    let items = control.tokens.iter().filter(|(id, _)| {
-        let subject = token_subject(id);
-        let mut grants = control.grants_of(&subject).peekable();
-        // A token without grants is everybody's business who manages anything.
-        grants.peek().is_none()
-            || grants.any(|entry| manages(&control, principal, &entry.grant.log, now))
-    });
-    let items = items
-        .map(|(id, entry)| {
+    let everything = manages(&control, principal, "*", now);
+    let items = control
+        .tokens
+        .iter()
+        .filter_map(|(id, entry)| {
             let subject = token_subject(id);
+            // What else a token may do tells of logs that are not the caller's business.
+            let grants: Vec<_> = control
+                .grants_of(&subject)
+                .map(|entry| &entry.grant)
+                .filter(|grant| everything || manages(&control, principal, &grant.log, now))
+                .cloned()
+                .collect();
+            if grants.is_empty() && !everything {
+                return None;
+            }
             let used = app.trail.last_used(&subject).map(|at| at.to_string());
-            TokenInfo {
+            Some(TokenInfo {
                 id: id.clone(),
                 name: entry.name.clone(),
-                grants: control.grants_of(&subject).map(|entry| entry.grant.clone()).collect(),
+                grants,
                 created_at: entry.created_at.clone(),
                 created_by: entry.created_by.clone(),
                 expires_at: entry.expires_at.map(|end| end.to_string()),
                 revoked_at: entry.revoked_at.clone(),
                 last_used_at: used.or_else(|| control.used.get(&subject).cloned()),
-            }
+            })
         })
         .collect();
     Ok(Json(Page { items, next: None }))
@@ -154,10 +161,13 @@ pub(crate) async fn revoke_token(
                 || ApiError::new(Code::EntryNotFound, format!("there is no token {id:?}"));
             let entry = control.tokens.get(&id).ok_or_else(unknown)?;
             let subject = token_subject(&id);
-            if !control
-                .grants_of(&subject)
-                .all(|entry| manages(control, principal, &entry.grant.log, now))
-            {
+            // A token without grants is the business of whoever manages everything.
+            let mut grants = control.grants_of(&subject).peekable();
+            let may = match grants.peek() {
+                None => manages(control, principal, "*", now),
+                Some(_) => grants.all(|entry| manages(control, principal, &entry.grant.log, now)),
+            };
+            if !may {
                 return Err(forbidden(principal, Permission::Manage, None));
             }
             if entry.revoked_at.is_some() {

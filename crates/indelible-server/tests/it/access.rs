@@ -176,6 +176,16 @@ async fn grants_have_windows_and_operators_have_bounds() {
     TestServer::check_error(&create("prod").await, 403, "forbidden");
     let give = |grants: &[&str]| server.send(deputy, Method::POST, "/v1/tokens", ago(grants));
     assert_eq!(give(&["reader:team-*"]).await.0, StatusCode::CREATED);
+    // Nor does it learn of other logs from the tokens and grants there are.
+    let (other, _) = server.issue_named("payroll", &["reader:payroll"]).await;
+    server.issue_named("both", &["reader:team-a", "reader:payroll"]).await;
+    for path in ["/v1/tokens", "/v1/grants"] {
+        let listed = server.send(deputy, Method::GET, path, Value::Null).await.1.to_string();
+        assert!(listed.contains("team-") && !listed.contains("payroll"), "{path}: {listed}");
+    }
+    let path = format!("/v1/tokens/{other}");
+    let revoke = server.send(deputy, Method::DELETE, &path, Value::Null).await;
+    TestServer::check_error(&revoke, 403, "forbidden");
     assert_eq!(give(&["writer:team-a"]).await.0, StatusCode::CREATED);
     for grants in [
         &["reader:*"][..],

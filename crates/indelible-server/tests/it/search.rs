@@ -186,11 +186,8 @@ async fn tenants_do_not_leak_through_search() {
         "-tenant:a",
         "data.metadata.secret-of:b",
         "b",
-        "secret-of:b OR tenant:*",
+        "bob OR tenant:*",
     ] {
-        if indelible_index::parse(q, 0).is_err() {
-            continue;
-        }
         let (status, page) = get(format!("/v1/logs/prod/events?limit=1000&q={}", encode(q))).await;
         assert_eq!(status, StatusCode::OK, "{page}");
         assert!(
