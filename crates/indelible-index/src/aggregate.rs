@@ -1,8 +1,8 @@
-//! Counting: how many, by which values, over which time. What a full shard adds up to
-//! never changes, so it is kept.
+//! Counting: how many, by which values, over which time. What a piece adds up to never
+//! changes, so it is kept.
 
 use crate::{
-    doc::Field,
+    field::Field,
     index::{LogIndex, Snapshot},
     piece::Piece,
     plan::Plan,
@@ -11,16 +11,18 @@ use crate::{
     search::{Deadline, Prepared, SearchError},
 };
 use rayon::prelude::*;
+use rustc_hash::FxHashMap;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// Time for one count over everything.
 const TIME: Duration = Duration::from_secs(30);
 /// Buckets of a histogram at most.
 pub(crate) const MAX_BUCKETS: usize = 10_000;
-/// Results that are kept.
-const KEPT: usize = 2000;
-/// Entries of a result that is kept at most.
-const KEPT_ENTRIES: usize = 20_000;
+/// Records of the smallest piece whose results are kept.
+const KEPT_RECORDS: u64 = 4096;
+/// Entries of all results that are kept, and of the largest of them.
+const KEPT_ENTRIES: usize = 400_000;
+const KEPT_LARGEST: usize = 20_000;
 
 /// The values of one field (their first 200 bytes) and how often each stands in the records found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +59,25 @@ pub(crate) struct Part {
     buckets: HashMap<i64, (u64, HashMap<String, u64>)>,
 }
 
-pub(crate) type Kept = HashMap<(u64, String, What), Arc<Part>>;
+/// What pieces (start, end) add up to.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    parts: HashMap<(u64, u64, Arc<str>, What), Arc<Part>>,
+    entries: usize,
+}
+
+impl Kept {
+    fn keep(&mut self, key: (u64, u64, Arc<str>, What), part: &Arc<Part>) {
+        if part.entries() > KEPT_LARGEST {
+            return;
+        }
+        if self.entries + part.entries() > KEPT_ENTRIES {
+            *self = Self::default();
+        }
+        self.entries += part.entries();
+        self.parts.insert(key, Arc::clone(part));
+    }
+}
 
 impl Part {
     fn entries(&self) -> usize {
@@ -130,23 +150,18 @@ impl LogIndex {
     fn total(&self, query: &Query, what: &What) -> Result<Part, SearchError> {
         let Snapshot { pieces, .. } = self.snapshot();
         let plan = Plan::of(query, self.columns());
-        let name = format!("{query:?}");
+        let name: Arc<str> = format!("{query:?}").into();
         let deadline = Deadline::after(TIME);
         let parts: Result<Vec<Arc<Part>>, SearchError> = pieces
             .par_iter()
             .map(|piece| {
-                let full = self.is_full(piece);
-                let key = (piece.start, name.clone(), what.clone());
-                if full && let Some(kept) = self.kept().lock().get(&key) {
+                let key = (piece.start, piece.end, Arc::clone(&name), what.clone());
+                if let Some(kept) = self.kept().lock().parts.get(&key) {
                     return Ok(Arc::clone(kept));
                 }
                 let part = Arc::new(self.part(piece, &plan, query, what, deadline)?);
-                if full && part.entries() <= KEPT_ENTRIES {
-                    let mut kept = self.kept().lock();
-                    if kept.len() >= KEPT {
-                        kept.clear();
-                    }
-                    kept.insert(key, Arc::clone(&part));
+                if piece.end - piece.start >= KEPT_RECORDS {
+                    self.kept().lock().keep(key, &part);
                 }
                 Ok(part)
             })
@@ -188,7 +203,7 @@ impl LogIndex {
                 let Some(column) = segment.fast_fields().str(&counted_name(*field))? else {
                     return Ok(part);
                 };
-                let mut counts: HashMap<u64, u64> = HashMap::new();
+                let mut counts = Ords::default();
                 let mut own = Vec::new();
                 prepared.each(0, |doc| {
                     own.clear();
@@ -206,23 +221,24 @@ impl LogIndex {
                     Some(field) => segment.fast_fields().str(&counted_name(*field))?,
                     None => None,
                 };
-                let mut buckets: HashMap<i64, (u64, HashMap<u64, u64>)> = HashMap::new();
+                let ords = column.as_ref().map(|column| column.ords());
+                let mut buckets = HashMap::new();
+                // Neighbours mostly fall in the same bucket.
+                let mut current = Bucket::default();
                 prepared.each(0, |doc| {
                     if let Some(time) = times.first(doc) {
-                        let start = time.div_euclid(*interval_us).saturating_mul(*interval_us);
-                        let bucket = buckets.entry(start).or_default();
-                        bucket.0 += 1;
-                        if let Some(ord) =
-                            column.as_ref().and_then(|column| column.ords().first(doc))
-                        {
-                            *bucket.1.entry(ord).or_default() += 1;
+                        if !current.holds(time, *interval_us) {
+                            current.leave(&mut buckets)?;
+                            current = Bucket::of(time, *interval_us);
                         }
-                        if buckets.len() > MAX_BUCKETS {
-                            return Err(SearchError::TooManyBuckets);
+                        current.count += 1;
+                        if let Some(ord) = ords.and_then(|ords| ords.first(doc)) {
+                            *current.ords.entry(ord).or_default() += 1;
                         }
                     }
                     on_time()
                 })?;
+                current.leave(&mut buckets)?;
                 for (start, (count, ords)) in buckets {
                     let values = match &column {
                         Some(column) => names(column, ords)?,
@@ -236,10 +252,47 @@ impl LogIndex {
     }
 }
 
+/// A bucket of a histogram that is being counted, values by their number.
+#[derive(Default)]
+struct Bucket {
+    start: i64,
+    count: u64,
+    ords: Ords,
+}
+
+type Ords = FxHashMap<u64, u64>;
+
+impl Bucket {
+    fn of(time: i64, interval_us: i64) -> Self {
+        let start = time.div_euclid(interval_us).saturating_mul(interval_us);
+        Self { start, ..Self::default() }
+    }
+
+    const fn holds(&self, time: i64, interval_us: i64) -> bool {
+        self.count > 0 && self.start <= time && time.saturating_sub(self.start) < interval_us
+    }
+
+    /// Adds it to those that were counted before.
+    fn leave(&mut self, buckets: &mut HashMap<i64, (u64, Ords)>) -> Result<(), SearchError> {
+        if self.count == 0 {
+            return Ok(());
+        }
+        let bucket = buckets.entry(self.start).or_default();
+        bucket.0 += std::mem::take(&mut self.count);
+        for (ord, count) in self.ords.drain() {
+            *bucket.1.entry(ord).or_default() += count;
+        }
+        match buckets.len() > MAX_BUCKETS {
+            true => Err(SearchError::TooManyBuckets),
+            false => Ok(()),
+        }
+    }
+}
+
 /// Counts by value instead of by number of the value.
 fn names(
     column: &tantivy::columnar::StrColumn,
-    counts: HashMap<u64, u64>,
+    counts: Ords,
 ) -> Result<HashMap<String, u64>, SearchError> {
     let mut named = HashMap::with_capacity(counts.len());
     let mut text = String::new();

@@ -1,246 +1,101 @@
 //! What is searched of a record. Index and query both read records through this file,
 //! so that they agree about every value.
 
+use crate::field::Field;
 use indelible_event::{
-    ActorType, Category, Envelope, Event, OutcomeResult, Timestamp, format_named,
+    Actor, ActorType, Category, Envelope, Event, NATIVE, OutcomeResult, Timestamp, format_named,
 };
 use indelible_log::{Log, LogError};
-use serde_json::Value;
-use std::net::IpAddr;
+use serde_json_borrow::Value;
+use std::{borrow::Cow, net::IpAddr};
 
 /// Longest word, in bytes; longer ones are cut.
 pub(crate) const MAX_TOKEN: usize = 64;
 
-/// A field of the native view.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "help() says what each is")]
-pub enum Field {
-    Action,
-    Actor,
-    ActorType,
-    Agent,
-    By,
-    Category,
-    Code,
-    /// The tenant by its exact name; not typed by people.
-    ExactTenant,
-    Format,
-    Host,
-    Ip,
-    Outcome,
-    Reason,
-    Request,
-    Session,
-    Source,
-    Target,
-    TargetType,
-    Tenant,
-    Trace,
+/// A record as it was written: its envelope, and its sender's bytes.
+#[derive(Debug)]
+pub struct Source<'a> {
+    index: u64,
+    envelope: Option<Envelope<'a>>,
+    data: Cow<'a, str>,
 }
 
-/// Names of fields as they are typed.
-pub(crate) const FIELD_NAMES: &[(&str, Field)] = &[
-    ("action", Field::Action),
-    ("actor", Field::Actor),
-    ("actor.type", Field::ActorType),
-    ("agent", Field::Agent),
-    ("by", Field::By),
-    ("category", Field::Category),
-    ("code", Field::Code),
-    ("format", Field::Format),
-    ("host", Field::Host),
-    ("ip", Field::Ip),
-    ("outcome", Field::Outcome),
-    ("reason", Field::Reason),
-    ("request", Field::Request),
-    ("session", Field::Session),
-    ("source", Field::Source),
-    ("target", Field::Target),
-    ("target.type", Field::TargetType),
-    ("tenant", Field::Tenant),
-    ("trace", Field::Trace),
-];
-
-impl Field {
-    /// The field of that name.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        FIELD_NAMES.iter().find(|(known, _)| *known == name).map(|(_, field)| *field)
+impl<'a> Source<'a> {
+    /// Takes a record of a log; its data is fetched if it is an attachment.
+    ///
+    /// # Errors
+    /// When stored bytes cannot be read.
+    pub fn of(log: &Log, index: u64, record: &'a [u8]) -> Result<Self, LogError> {
+        let envelope = Envelope::parse(record).ok();
+        let data = envelope.as_ref().map(|envelope| log.data(envelope)).transpose()?;
+        Ok(Self { index, envelope, data: data.unwrap_or_default() })
     }
 
-    /// Its name.
+    /// Reads it. What is no event is a document without fields.
     #[must_use]
-    pub fn name(self) -> &'static str {
-        FIELD_NAMES.iter().find(|(_, field)| *field == self).map_or("tenant", |(name, _)| name)
-    }
-
-    /// What it is, in words.
-    #[must_use]
-    pub const fn help(self) -> &'static str {
-        match self {
-            Self::Action => "what was done: action:iam.role.*",
-            Self::Actor => "who did it, by id or name, or on whose behalf",
-            Self::ActorType => "user, service, agent, system, anonymous",
-            Self::Agent => "user agent",
-            Self::By => "credential that recorded it",
-            Self::Category => "auth, access, api, config, permission, data, system, meta",
-            Self::Code => "code of the outcome",
-            Self::Format => "format of the sender's bytes",
-            Self::Host => "host",
-            Self::Ip => "address it came from",
-            Self::Outcome => "success, failure, denied, unknown",
-            Self::Reason => "reason of the outcome",
-            Self::Request => "request id",
-            Self::Session => "session id, of the actor or the request",
-            Self::Source => "producing system",
-            Self::Target => "to what, by id or name",
-            Self::TargetType => "kind of thing it was done to",
-            Self::Tenant | Self::ExactTenant => "tenant",
-            Self::Trace => "trace id",
-        }
-    }
-
-    /// Whether the index has terms of it; the others are found by their words and read.
-    pub(crate) const fn is_indexed(self) -> bool {
-        !matches!(
-            self,
-            Self::Agent
-                | Self::Code
-                | Self::Host
-                | Self::Reason
-                | Self::Request
-                | Self::Session
-                | Self::Source
-                | Self::Trace
-        )
-    }
-
-    /// Whether its values can be counted.
-    #[must_use]
-    pub const fn is_counted(self) -> bool {
-        matches!(
-            self,
-            Self::Action
-                | Self::Actor
-                | Self::ActorType
-                | Self::By
-                | Self::Category
-                | Self::Format
-                | Self::Ip
-                | Self::Outcome
-                | Self::TargetType
-                | Self::Tenant
-        )
+    pub fn read(&self) -> Doc<'_> {
+        let data = serde_json::from_str(&self.data).unwrap_or_default();
+        let mut doc = Doc {
+            index: self.index,
+            received_us: 0,
+            time_us: None,
+            fields: Vec::new(),
+            is_native: false,
+            data,
+        };
+        let Some(envelope) = &self.envelope else { return doc };
+        let received = envelope.received_at.parse::<Timestamp>();
+        doc.received_us = received.map_or(0, Timestamp::as_micros);
+        doc.is_native = envelope.format == NATIVE;
+        let mut fields = Fields(Vec::with_capacity(24));
+        fields.push(Field::By, Cow::Borrowed(envelope.recorded_by.as_ref()));
+        fields.push(Field::Format, Cow::Borrowed(envelope.format.as_ref()));
+        doc.time_us = if doc.is_native {
+            fields.native(&doc.data)
+        } else {
+            let format = format_named(&envelope.format).ok();
+            format
+                .and_then(|format| format.view(&self.data).ok())
+                .and_then(|event| fields.event(event))
+        };
+        doc.fields = fields.0;
+        doc
     }
 }
 
 /// A record, read.
-#[derive(Debug, Clone)]
-pub struct Doc {
+#[derive(Debug)]
+pub struct Doc<'a> {
     /// Index of the record.
     pub index: u64,
     /// Received, microseconds since the epoch.
     pub received_us: i64,
     /// Occurred, as the sender says.
     pub time_us: Option<i64>,
-    pub(crate) recorded_by: String,
-    pub(crate) format: String,
-    /// The native view, if there is one.
-    pub event: Option<Event>,
-    pub(crate) data: Value,
+    /// Values of the native view. The id of a target comes right after its type.
+    pub(crate) fields: Vec<(Field, Cow<'a, str>)>,
+    /// Whether the fields are members of the data.
+    is_native: bool,
+    pub(crate) data: Value<'a>,
 }
 
-impl Doc {
-    /// Reads a record of a log. What is no event is a document without fields.
-    ///
-    /// # Errors
-    /// When stored bytes cannot be read.
-    pub fn read(log: &Log, index: u64, record: &[u8]) -> Result<Self, LogError> {
-        let Ok(envelope) = Envelope::parse(record) else {
-            return Ok(Self {
-                index,
-                received_us: 0,
-                time_us: None,
-                recorded_by: String::new(),
-                format: String::new(),
-                event: None,
-                data: Value::Null,
-            });
-        };
-        let data = log.data(&envelope)?;
-        let event = format_named(&envelope.format).ok().and_then(|format| format.view(&data).ok());
-        let received = envelope.received_at.parse::<Timestamp>();
-        Ok(Self {
-            index,
-            received_us: received.map_or(0, Timestamp::as_micros),
-            time_us: event.as_ref().and_then(Event::timestamp).map(Timestamp::as_micros),
-            recorded_by: envelope.recorded_by.into_owned(),
-            format: envelope.format.into_owned(),
-            event,
-            data: serde_json::from_str(&data).unwrap_or(Value::Null),
-        })
-    }
-
-    pub(crate) fn tenant(&self) -> Option<&String> {
-        self.event.as_ref()?.tenant.as_ref()
+impl Doc<'_> {
+    /// The values of a field.
+    pub fn values(&self, field: Field) -> impl Iterator<Item = &str> {
+        let field = if field == Field::ExactTenant { Field::Tenant } else { field };
+        self.fields.iter().filter(move |(own, _)| *own == field).map(|(_, value)| value.as_ref())
     }
 
     pub(crate) fn ip(&self) -> Option<IpAddr> {
-        let text = self.event.as_ref()?.context.as_ref()?.ip.as_ref()?;
-        text.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
+        self.values(Field::Ip).next()?.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
     }
 
-    /// Visits the values of a field.
-    pub(crate) fn values(&self, field: Field, visit: &mut dyn FnMut(&str)) {
-        match field {
-            Field::By => return visit(&self.recorded_by),
-            Field::Format => return visit(&self.format),
-            _ => {}
-        }
-        let Some(event) = &self.event else { return };
-        let context = event.context.as_ref();
-        let mut each = |text: Option<&String>| {
-            if let Some(text) = text {
-                visit(text);
-            }
-        };
-        match field {
-            Field::Action => each(Some(&event.action)),
-            Field::Actor => {
-                let mut actor = Some(&event.actor);
-                while let Some(this) = actor {
-                    each(Some(&this.id));
-                    each(this.name.as_ref());
-                    actor = this.on_behalf_of.as_deref();
-                }
-            }
-            Field::Agent => each(context.and_then(|context| context.user_agent.as_ref())),
-            Field::Code => each(event.outcome.code.as_ref()),
-            Field::Host => each(context.and_then(|context| context.host.as_ref())),
-            Field::Ip => each(context.and_then(|context| context.ip.as_ref())),
-            Field::Reason => each(event.outcome.reason.as_ref()),
-            Field::Request => each(context.and_then(|context| context.request_id.as_ref())),
-            Field::Session => {
-                each(event.actor.session_id.as_ref());
-                each(context.and_then(|context| context.session_id.as_ref()));
-            }
-            Field::Source => each(event.source.as_ref().map(|source| &source.name)),
-            Field::Target => event.targets.iter().for_each(|target| {
-                each(Some(&target.id));
-                each(target.name.as_ref());
-            }),
-            Field::TargetType => event.targets.iter().for_each(|target| each(Some(&target.kind))),
-            Field::Tenant | Field::ExactTenant => each(event.tenant.as_ref()),
-            Field::Trace => each(context.and_then(|context| context.trace_id.as_ref())),
-            Field::ActorType => visit(actor_type(event.actor.kind)),
-            Field::Category => {
-                if let Some(category) = event.category {
-                    visit(category_name(category));
-                }
-            }
-            Field::Outcome => visit(outcome(event.outcome.result)),
-            Field::By | Field::Format => {}
-        }
+    /// Types and ids of the targets.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fields.array_windows().filter_map(|[kind, id]| {
+            let is_target = kind.0 == Field::TargetType && id.0 == Field::Target;
+            is_target.then_some((kind.1.as_ref(), id.1.as_ref()))
+        })
     }
 
     /// Visits the strings and numbers that free text is searched in: those of the
@@ -248,9 +103,115 @@ impl Doc {
     /// fields that have no terms of their own.
     pub(crate) fn strings(&self, visit: &mut dyn FnMut(&str)) {
         strings(&self.data, true, visit);
-        for (_, field) in FIELD_NAMES.iter().filter(|(_, field)| !field.is_indexed()) {
-            self.values(*field, visit);
+        // Those of a native event are members of its data.
+        if !self.is_native {
+            let others = self.fields.iter().filter(|(field, _)| !field.is_indexed());
+            others.for_each(|(_, value)| visit(value));
         }
+    }
+}
+
+struct Fields<'a>(Vec<(Field, Cow<'a, str>)>);
+
+impl<'a> Fields<'a> {
+    fn push(&mut self, field: Field, value: Cow<'a, str>) {
+        self.0.push((field, value));
+    }
+
+    fn member(&mut self, field: Field, of: &Value<'a>, name: &str) {
+        if let Some(Value::Str(text)) = member(of, name) {
+            self.push(field, text.clone());
+        }
+    }
+
+    /// Takes the fields of a native event, and says when it occurred.
+    fn native(&mut self, event: &Value<'a>) -> Option<i64> {
+        self.member(Field::Action, event, "action");
+        self.member(Field::Category, event, "category");
+        self.member(Field::Tenant, event, "tenant");
+        let mut actor = member(event, "actor");
+        if let Some(actor) = actor {
+            self.member(Field::ActorType, actor, "type");
+            self.member(Field::Session, actor, "session_id");
+        }
+        while let Some(this) = actor {
+            self.member(Field::Actor, this, "id");
+            self.member(Field::Actor, this, "name");
+            actor = member(this, "on_behalf_of");
+        }
+        if let Some(Value::Array(targets)) = member(event, "targets") {
+            for target in targets {
+                self.member(Field::TargetType, target, "type");
+                self.member(Field::Target, target, "id");
+                self.member(Field::Target, target, "name");
+            }
+        }
+        if let Some(outcome) = member(event, "outcome") {
+            self.member(Field::Outcome, outcome, "result");
+            self.member(Field::Code, outcome, "code");
+            self.member(Field::Reason, outcome, "reason");
+        }
+        if let Some(source) = member(event, "source") {
+            self.member(Field::Source, source, "name");
+        }
+        if let Some(context) = member(event, "context") {
+            self.member(Field::Ip, context, "ip");
+            self.member(Field::Agent, context, "user_agent");
+            self.member(Field::Request, context, "request_id");
+            self.member(Field::Trace, context, "trace_id");
+            self.member(Field::Session, context, "session_id");
+            self.member(Field::Host, context, "host");
+        }
+        match member(event, "time") {
+            Some(Value::Str(time)) => time.parse().ok().map(Timestamp::as_micros),
+            _ => None,
+        }
+    }
+
+    /// Takes the fields of a view, and says when it occurred.
+    fn event(&mut self, event: Event) -> Option<i64> {
+        let time = event.timestamp().map(Timestamp::as_micros);
+        let mut push = |field, value: Option<String>| {
+            if let Some(value) = value {
+                self.0.push((field, Cow::Owned(value)));
+            }
+        };
+        push(Field::Action, Some(event.action));
+        push(Field::Category, event.category.map(|category| category_name(category).to_owned()));
+        push(Field::Tenant, event.tenant);
+        push(Field::ActorType, Some(actor_type(event.actor.kind).to_owned()));
+        push(Field::Session, event.actor.session_id.clone());
+        let mut actor = Some(event.actor);
+        while let Some(Actor { id, name, on_behalf_of, .. }) = actor {
+            push(Field::Actor, Some(id));
+            push(Field::Actor, name);
+            actor = on_behalf_of.map(|actor| *actor);
+        }
+        for target in event.targets {
+            push(Field::TargetType, Some(target.kind));
+            push(Field::Target, Some(target.id));
+            push(Field::Target, target.name);
+        }
+        push(Field::Outcome, Some(outcome(event.outcome.result).to_owned()));
+        push(Field::Code, event.outcome.code);
+        push(Field::Reason, event.outcome.reason);
+        push(Field::Source, event.source.map(|source| source.name));
+        if let Some(context) = event.context {
+            push(Field::Ip, context.ip);
+            push(Field::Agent, context.user_agent);
+            push(Field::Request, context.request_id);
+            push(Field::Trace, context.trace_id);
+            push(Field::Session, context.session_id);
+            push(Field::Host, context.host);
+        }
+        time
+    }
+}
+
+fn member<'v, 'a>(of: &'v Value<'a>, name: &str) -> Option<&'v Value<'a>> {
+    match of {
+        Value::Object(members) => members.get(name),
+        _ => None,
     }
 }
 
@@ -259,14 +220,14 @@ impl Doc {
 pub(crate) const TIMES: [&str; 4] =
     ["time", "eventTime", "requestReceivedTimestamp", "stageTimestamp"];
 
-fn strings(value: &Value, top: bool, visit: &mut dyn FnMut(&str)) {
+fn strings(value: &Value<'_>, top: bool, visit: &mut dyn FnMut(&str)) {
     match value {
-        Value::String(text) => visit(text),
-        Value::Number(number) => visit(&number.to_string()),
+        Value::Str(text) => visit(text),
+        Value::Number(number) => visit(&number_text(*number)),
         Value::Array(items) => items.iter().for_each(|item| strings(item, false, visit)),
         Value::Object(members) => {
-            for (name, member) in members {
-                if !(top && member.is_string() && TIMES.contains(&name.as_str())) {
+            for (name, member) in members.iter() {
+                if !(top && member.is_string() && TIMES.contains(&name)) {
                     strings(member, false, visit);
                 }
             }
@@ -275,12 +236,26 @@ fn strings(value: &Value, top: bool, visit: &mut dyn FnMut(&str)) {
     }
 }
 
-/// The words of a text: runs of letters and digits, in lower case, cut at 64 bytes.
+/// A number as JSON writes it.
+pub(crate) fn number_text(number: serde_json_borrow::Number) -> String {
+    serde_json::Number::from(number).to_string()
+}
+
+/// The next word of a text, a run of letters and digits, and what follows it.
+pub(crate) fn next_word(text: &str) -> Option<(&str, &str)> {
+    let start = text.find(char::is_alphanumeric)?;
+    let text = text.get(start..)?;
+    let end = text.find(|c: char| !c.is_alphanumeric()).unwrap_or(text.len());
+    text.split_at_checked(end)
+}
+
+/// The words of a text, in lower case, cut at 64 bytes.
 pub(crate) fn tokens(text: &str) -> impl Iterator<Item = String> {
-    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(|word| {
-        let mut word = lower(word);
-        cut(&mut word, MAX_TOKEN);
-        word
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let (word, after) = next_word(rest)?;
+        rest = after;
+        Some(cut(&lower(word), MAX_TOKEN).to_owned())
     })
 }
 
@@ -293,11 +268,8 @@ pub(crate) fn lower(text: &str) -> String {
 }
 
 /// Cuts a text at a character's boundary.
-pub(crate) fn cut(text: &mut String, len: usize) {
-    if text.len() > len {
-        let end = (0..=len).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        text.truncate(end);
-    }
+pub(crate) fn cut(text: &str, len: usize) -> &str {
+    text.get(..text.floor_char_boundary(len)).unwrap_or(text)
 }
 
 const fn actor_type(kind: ActorType) -> &'static str {

@@ -51,7 +51,8 @@ pub(crate) struct Snapshot {
     pub(crate) indexed: u64,
 }
 
-/// The index of one log. Searched from any thread; [`LogIndex::step`] is called by one.
+/// The index of one log. Searched from any thread; [`LogIndex::extend`] and
+/// [`LogIndex::merge`] are called by one each, so that a long merge delays nothing.
 #[derive(Debug)]
 pub struct LogIndex {
     log: Arc<Log>,
@@ -62,7 +63,9 @@ pub struct LogIndex {
     indexed: watch::Sender<u64>,
     problem: Mutex<Option<Arc<str>>>,
     kept: Mutex<Kept>,
-    stepping: Mutex<()>,
+    /// Held by the one that adds pieces, and by the one that merges some.
+    extending: Mutex<()>,
+    merging: Mutex<()>,
 }
 
 impl LogIndex {
@@ -80,13 +83,14 @@ impl LogIndex {
             indexed: watch::channel(0).0,
             problem: Mutex::default(),
             kept: Mutex::default(),
-            stepping: Mutex::default(),
+            extending: Mutex::default(),
+            merging: Mutex::default(),
         };
         index.load()?;
         Ok(index)
     }
 
-    /// Reads the folder anew.
+    /// Reads the folder anew. Neither extending nor merging must be on its way.
     fn load(&self) -> Result<(), IndexError> {
         let failed = |e| IndexError::Folder(self.folder.clone(), e);
         fs::create_dir_all(&self.folder).map_err(failed)?;
@@ -121,14 +125,8 @@ impl LogIndex {
                 None => remove(&path),
             }
         }
-        self.publish(pieces);
+        self.change(|now| *now = pieces);
         Ok(())
-    }
-
-    fn publish(&self, pieces: Vec<Arc<Piece>>) {
-        let indexed = pieces.last().map_or(0, |piece| piece.end);
-        *self.pieces.write() = Arc::new(pieces);
-        self.indexed.send_replace(indexed);
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
@@ -149,10 +147,6 @@ impl LogIndex {
         &self.log
     }
 
-    pub(crate) const fn is_full(&self, piece: &Piece) -> bool {
-        piece.end - piece.start == self.options.shard
-    }
-
     /// Follows how many records the index knows.
     #[must_use]
     pub fn indexed(&self) -> watch::Receiver<u64> {
@@ -165,48 +159,38 @@ impl LogIndex {
         self.problem.lock().clone()
     }
 
-    /// Adds the next records, or merges pieces; returns whether there may be more to
-    /// do. After an error the folder is read anew, and the next call tries again.
+    /// Adds the next records; returns whether there may be more to add. After an error
+    /// the folder is read anew, and the next call tries again.
     ///
     /// # Errors
     /// [`IndexError`]; the log is not touched by it.
-    pub fn step(&self) -> Result<bool, IndexError> {
-        let _stepping = self.stepping.lock();
-        let stepped = self.try_step();
-        match &stepped {
+    pub fn extend(&self) -> Result<bool, IndexError> {
+        let _extending = self.extending.lock();
+        let extended = self.try_extend();
+        match &extended {
             Ok(_) => *self.problem.lock() = None,
             Err(error) => {
                 *self.problem.lock() = Some(chain(error).into());
                 // Whatever is wrong with what is in memory is not with what is on disk.
+                let _merging = self.merging.lock();
                 if let Err(error) = self.load() {
                     tracing::warn!(error = chain(&error), "the index folder cannot be read");
                 }
             }
         }
-        stepped
+        extended
     }
 
-    fn try_step(&self) -> Result<bool, IndexError> {
-        let mut pieces = Vec::clone(&self.snapshot().pieces);
-        if pieces.iter().any(|piece| !piece.folder.exists()) {
-            // Somebody deleted it: begin again from what is left.
-            tracing::info!(folder = %self.folder.display(), "the index was deleted; it is rebuilt");
-            self.load()?;
-            pieces = Vec::clone(&self.snapshot().pieces);
+    fn try_extend(&self) -> Result<bool, IndexError> {
+        if self.is_damaged() {
+            let _merging = self.merging.lock();
+            // Unless it was a merge that took them away.
+            if self.is_damaged() {
+                tracing::info!(folder = %self.folder.display(), "the index was deleted; it is rebuilt");
+                self.load()?;
+            }
         }
-        if let Some(run) = self.run(&pieces) {
-            fs::create_dir_all(&self.folder)
-                .map_err(|e| IndexError::Folder(self.folder.clone(), e))?;
-            let old: Vec<Arc<Piece>> = pieces.get(run.clone()).unwrap_or_default().to_vec();
-            let merged = Piece::merge(&self.log, &self.columns, &self.folder, &old)?;
-            // If we crash here both are there, and the longer one is taken.
-            pieces.splice(run, [Arc::new(merged)]);
-            self.publish(pieces);
-            // Searches that have the old ones open go on reading them.
-            old.iter().for_each(|piece| remove(&piece.folder));
-            return Ok(true);
-        }
-        let (from, size) = (pieces.last().map_or(0, |piece| piece.end), self.log.head().size);
+        let (from, size) = (self.snapshot().indexed, self.log.head().size);
         if from >= size {
             return Ok(false);
         }
@@ -217,21 +201,53 @@ impl LogIndex {
         let middle = from + self.options.step;
         let last = (middle + self.options.step).min(end);
         let build = |range| Piece::build(&self.log, &self.columns, &self.folder, range);
-        if last - from == 2 * self.options.step {
+        let built = if last - from == 2 * self.options.step {
             let (first, second) = rayon::join(|| build(from..middle), || build(middle..last));
-            pieces.push(Arc::new(first?));
-            pieces.push(Arc::new(second?));
+            vec![Arc::new(first?), Arc::new(second?)]
         } else {
-            pieces.push(Arc::new(build(from..middle.min(end))?));
-        }
-        let more =
-            pieces.last().is_some_and(|piece| piece.end < size) || self.run(&pieces).is_some();
-        self.publish(pieces);
-        Ok(more)
+            vec![Arc::new(build(from..middle.min(end))?)]
+        };
+        let indexed = self.change(|pieces| pieces.extend(built));
+        Ok(indexed < size)
+    }
+
+    /// Whether a piece is gone from the folder.
+    fn is_damaged(&self) -> bool {
+        self.snapshot().pieces.iter().any(|piece| !piece.folder.exists())
+    }
+
+    /// Merges pieces, if there are some to merge; returns whether there were.
+    ///
+    /// # Errors
+    /// [`IndexError`]; the pieces remain as they were.
+    pub fn merge(&self) -> Result<bool, IndexError> {
+        let _merging = self.merging.lock();
+        let pieces = self.snapshot().pieces;
+        let Some(run) = self.run(&pieces) else { return Ok(false) };
+        let old = pieces.get(run.clone()).unwrap_or_default();
+        let merged = Arc::new(Piece::merge(&self.log, &self.columns, &self.folder, old)?);
+        // If we crash here both are there, and the longer one is taken. Meanwhile pieces
+        // were added at the end only, so the run is still where it was.
+        self.change(|pieces| drop(pieces.splice(run, [merged])));
+        // Searches that have the old ones open go on reading them.
+        old.iter().for_each(|piece| remove(&piece.folder));
+        Ok(true)
+    }
+
+    /// Changes what can be searched, and says how many records that is.
+    fn change(&self, change: impl FnOnce(&mut Vec<Arc<Piece>>)) -> u64 {
+        let mut guard = self.pieces.write();
+        let mut pieces = Vec::clone(&guard);
+        change(&mut pieces);
+        let indexed = pieces.last().map_or(0, |piece| piece.end);
+        *guard = Arc::new(pieces);
+        drop(guard);
+        self.indexed.send_replace(indexed);
+        indexed
     }
 
     /// The pieces to merge next: all of a shard that is complete, or a row of about one
-    /// size at the end.
+    /// size.
     fn run(&self, pieces: &[Arc<Piece>]) -> Option<std::ops::Range<usize>> {
         let shard = self.options.shard;
         // Complete, in several pieces.
@@ -246,14 +262,18 @@ impl LogIndex {
         }
         let tier =
             |piece: &Piece| (piece.end - piece.start).ilog2() / self.options.fan_in.ilog2().max(1);
-        let last = pieces.last()?;
         let shard_of = |piece: &Piece| piece.start / shard;
-        let same = pieces
-            .iter()
-            .rev()
-            .take_while(|piece| tier(piece) <= tier(last) && shard_of(piece) == shard_of(last))
-            .count();
-        (same >= self.options.fan_in).then(|| pieces.len() - same..pieces.len())
+        // The newest row first: it is the one that grows.
+        (1..=pieces.len()).rev().find_map(|end| {
+            let row = pieces.get(..end)?;
+            let last = row.last()?;
+            let same = row
+                .iter()
+                .rev()
+                .take_while(|piece| tier(piece) <= tier(last) && shard_of(piece) == shard_of(last))
+                .count();
+            (same >= self.options.fan_in).then(|| end - same..end)
+        })
     }
 }
 

@@ -15,6 +15,7 @@
 
 mod aggregate;
 mod doc;
+mod field;
 mod index;
 mod piece;
 mod plan;
@@ -24,7 +25,8 @@ mod schema;
 mod search;
 
 pub use aggregate::{Buckets, Facet, Histogram};
-pub use doc::{Doc, Field};
+pub use doc::{Doc, Source};
+pub use field::Field;
 pub use index::{IndexError, IndexOptions, LogIndex};
 pub use query::{EXAMPLES, Part, Query, QueryError, fields_help, parse, reference_markdown};
 pub use search::{Hits, Order, SearchError};

@@ -1,7 +1,7 @@
 //! One piece of the index: a contiguous range of records, immutable.
 
 use crate::{
-    doc::Doc,
+    doc::Source,
     schema::{Columns, VERSION, tokenizers},
 };
 use indelible_log::Log;
@@ -18,7 +18,7 @@ use tantivy::{
 
 const FACTS: &str = "piece.json";
 /// Memory for building one piece, in bytes.
-const BUILD_BUDGET: usize = 64 << 20;
+const BUILD_BUDGET: usize = 16 << 20;
 
 /// What a piece is of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,8 +83,8 @@ impl Piece {
             let start = ((end - 1) / 256 * 256).max(range.start);
             let records = log.records(start..end, usize::MAX).map_err(other)?;
             for (record, index) in records.iter().rev().zip((start..end).rev()) {
-                let doc = Doc::read(log, index, record).map_err(other)?;
-                writer.add_document(columns.document(&doc))?;
+                let source = Source::of(log, index, record).map_err(other)?;
+                writer.add_document(columns.document(&source.read()))?;
             }
             end = start;
         }

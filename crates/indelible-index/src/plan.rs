@@ -2,7 +2,8 @@
 //! matches, and one that finds none that does not.
 
 use crate::{
-    doc::{Field, MAX_TOKEN, TIMES, lower},
+    doc::{MAX_TOKEN, TIMES, lower, tokens},
+    field::Field,
     query::{DataValue, Leaf, Node, Query, Value},
     range::InRange,
     schema::{Columns, is_long, value_of},
@@ -213,7 +214,7 @@ fn short(text: &str) -> String {
 
 /// Records that have the words of a value anywhere.
 fn by_words(text: &str, prefix: bool, columns: &Columns) -> Plan {
-    let tokens: Vec<String> = crate::doc::tokens(text).collect();
+    let tokens: Vec<String> = tokens(text).collect();
     if tokens.is_empty() {
         return read(Box::new(AllQuery));
     }

@@ -1,6 +1,9 @@
 //! What of a record is indexed, and how.
 
-use crate::doc::{Doc, FIELD_NAMES, Field, MAX_TOKEN, cut, lower};
+use crate::{
+    doc::{Doc, MAX_TOKEN, cut, lower, next_word},
+    field::{FIELD_NAMES, Field},
+};
 use std::{collections::BTreeMap, net::IpAddr};
 use tantivy::{
     TantivyDocument,
@@ -11,11 +14,11 @@ use tantivy::{
 };
 
 /// Raised when what is indexed changes: pieces of another version are rebuilt.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 /// Longest value that is indexed whole, in bytes.
 const MAX_VALUE: usize = 200;
-/// Words of one record that are indexed; one with more is always read.
-const MAX_WORDS: usize = 2000;
+/// Bytes of text of one record whose words are indexed; one with more is always read.
+const MAX_TEXT: usize = 32 << 10;
 /// Values of one field of one record that are indexed.
 const MAX_VALUES: usize = 100;
 
@@ -97,36 +100,33 @@ impl Columns {
             };
             out.add_ip_addr(self.ip, v6);
         }
-        for (field, column) in &self.keywords {
-            let mut count = 0;
-            doc.values(*field, &mut |text| {
-                count += 1;
-                partial |= text.len() > MAX_VALUE || count > MAX_VALUES;
-                if count <= MAX_VALUES {
-                    out.add_text(*column, value_of(text));
-                }
-            });
-        }
-        if let Some(event) = &doc.event {
-            out.add_text(self.actor_id, value_of(&event.actor.id));
-        }
-        if let Some(tenant) = doc.tenant() {
-            out.add_text(self.tenant_exact, value_of(tenant));
-        }
-        let mut words = 0;
-        doc.strings(&mut |text| {
-            if words >= MAX_WORDS {
-                partial = true;
-                return;
+        let mut counts = [0usize; FIELD_NAMES.len() + 1];
+        for (field, text) in &doc.fields {
+            let Some(column) = self.keywords.get(field) else { continue };
+            let count = counts.get_mut(*field as usize);
+            let nth = count.map_or(0, |count| std::mem::replace(count, *count + 1));
+            partial |= text.len() > MAX_VALUE || nth >= MAX_VALUES;
+            if nth >= MAX_VALUES {
+                continue;
             }
+            let value = value_of(text);
+            match field {
+                Field::Actor if nth == 0 => out.add_text(self.actor_id, &value),
+                Field::Tenant => out.add_text(self.tenant_exact, &value),
+                _ => {}
+            }
+            out.add_text(*column, value);
+        }
+        // One text for all: no word crosses the line between two strings.
+        let mut words = String::with_capacity(512);
+        doc.strings(&mut |text| {
             // Long texts are cut; what is cut is found by reading.
-            let end = cut_at(text, 16 << 10);
+            let end = cut_at(text, MAX_TEXT.saturating_sub(words.len()));
             partial |= end < text.len();
-            let text = text.get(..end).unwrap_or_default();
-            words +=
-                text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).count();
-            out.add_text(self.words, text);
+            words.push_str(text.get(..end).unwrap_or_default());
+            words.push('\n');
         });
+        out.add_text(self.words, words);
         out.add_u64(self.partial, partial.into());
         out
     }
@@ -142,10 +142,8 @@ fn cut_at(text: &str, len: usize) -> usize {
 }
 
 /// A value as it is indexed.
-pub(crate) fn value_of(text: &str) -> String {
-    let mut text = text.to_owned();
-    cut(&mut text, MAX_VALUE);
-    text
+pub(crate) fn value_of(text: &str) -> &str {
+    cut(text, MAX_VALUE)
 }
 
 /// Whether a value that is asked for may have been cut when it was indexed.
@@ -171,7 +169,7 @@ struct Words {
 }
 
 struct WordStream<'a> {
-    words: Box<dyn Iterator<Item = &'a str> + 'a>,
+    rest: &'a str,
     token: &'a mut Token,
 }
 
@@ -180,23 +178,22 @@ impl Tokenizer for Words {
 
     fn token_stream<'a>(&'a mut self, text: &'a str) -> WordStream<'a> {
         self.token.reset();
-        let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-        WordStream { words: Box::new(words), token: &mut self.token }
+        WordStream { rest: text, token: &mut self.token }
     }
 }
 
 impl TokenStream for WordStream<'_> {
     fn advance(&mut self) -> bool {
-        let Some(word) = self.words.next() else { return false };
+        let Some((word, rest)) = next_word(self.rest) else { return false };
+        self.rest = rest;
         self.token.position = self.token.position.wrapping_add(1);
         self.token.text.clear();
         if word.is_ascii() {
-            self.token.text.push_str(word);
+            self.token.text.push_str(cut(word, MAX_TOKEN));
             self.token.text.make_ascii_lowercase();
         } else {
-            self.token.text.push_str(&lower(word));
+            self.token.text.push_str(cut(&lower(word), MAX_TOKEN));
         }
-        cut(&mut self.token.text, MAX_TOKEN);
         true
     }
 

@@ -2,7 +2,7 @@
 //! limit.
 
 use crate::{
-    doc::Doc,
+    doc::Source,
     index::{LogIndex, Snapshot},
     piece::Piece,
     plan::{Plan, Trust},
@@ -137,7 +137,7 @@ impl LogIndex {
     /// Whether the record at `index` matches, by reading it.
     pub(crate) fn is_match(&self, query: &Query, index: u64) -> Result<bool, SearchError> {
         let record = self.log().record(index)?;
-        Ok(query.matches(&Doc::read(self.log(), index, &record)?))
+        Ok(query.matches(&Source::of(self.log(), index, &record)?.read()))
     }
 
     /// Finds at most `limit` records beyond `beyond` (an index last looked at).

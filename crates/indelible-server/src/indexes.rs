@@ -1,7 +1,7 @@
-//! The indexes of all logs, and the one thread that keeps them up to date. It takes a
-//! bounded share: one step at a time, of the log that is furthest behind its turn.
+//! The indexes of all logs, and the two threads that keep them up to date: one adds what
+//! is new, one merges pieces. Each does one step at a time, log after log.
 
-use indelible_index::{IndexOptions, LogIndex};
+use indelible_index::{IndexError, IndexOptions, LogIndex};
 use indelible_log::{Kind, Log, chain};
 use parking_lot::{Condvar, Mutex, RwLock};
 use std::{
@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long the thread rests when there is nothing to do: what is new waits no longer.
+/// How long a thread rests when there is nothing to do: what is new waits no longer.
 const REST: Duration = Duration::from_millis(250);
 /// How long an index that failed is left alone.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -23,7 +23,7 @@ pub(crate) struct Indexes {
     folder: PathBuf,
     options: IndexOptions,
     shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 #[derive(Debug, Default)]
@@ -35,7 +35,7 @@ struct Shared {
 
 impl Indexes {
     pub(crate) fn new(folder: PathBuf, options: IndexOptions) -> Self {
-        Self { folder, options, shared: Arc::default(), thread: Mutex::default() }
+        Self { folder, options, shared: Arc::default(), threads: Mutex::default() }
     }
 
     /// Opens the index of a log of events. Without one, search says so; the log is
@@ -59,20 +59,24 @@ impl Indexes {
     }
 
     pub(crate) fn start(&self) {
+        self.spawn("indexer", LogIndex::extend);
+        self.spawn("index-merger", LogIndex::merge);
+    }
+
+    fn spawn(&self, name: &str, step: fn(&LogIndex) -> Result<bool, IndexError>) {
         let shared = Arc::clone(&self.shared);
-        let spawned =
-            std::thread::Builder::new().name("indexer".to_owned()).spawn(move || shared.run());
-        match spawned {
-            Ok(thread) => *self.thread.lock() = Some(thread),
-            Err(error) => tracing::error!(%error, "the indexer could not be started"),
+        let builder = std::thread::Builder::new().name(name.to_owned());
+        match builder.spawn(move || shared.run(step)) {
+            Ok(thread) => self.threads.lock().push(thread),
+            Err(error) => tracing::error!(%error, "the {name} could not be started"),
         }
     }
 
-    /// Stops the thread; an unfinished piece is built again at the next start.
+    /// Stops the threads; an unfinished piece is built again at the next start.
     pub(crate) fn stop(&self) {
         *self.shared.stopping.lock() = true;
         self.shared.wake.notify_all();
-        if let Some(thread) = self.thread.lock().take() {
+        for thread in self.threads.lock().drain(..) {
             // A panic of the indexer has been logged; the logs are not touched by it.
             drop(thread.join());
         }
@@ -80,14 +84,14 @@ impl Indexes {
 }
 
 impl Drop for Indexes {
-    /// The thread holds the logs: without this their locks would outlive the server.
+    /// The threads hold the logs: without this their locks would outlive the server.
     fn drop(&mut self) {
         self.stop();
     }
 }
 
 impl Shared {
-    fn run(&self) {
+    fn run(&self, step: fn(&LogIndex) -> Result<bool, IndexError>) {
         let mut failed: BTreeMap<String, Instant> = BTreeMap::new();
         loop {
             let mut more = false;
@@ -104,7 +108,7 @@ impl Shared {
                 if failed.get(&name).is_some_and(|at| at.elapsed() < PAUSE) {
                     continue;
                 }
-                match index.step() {
+                match step(&index) {
                     Ok(again) => {
                         more |= again;
                         failed.remove(&name);

@@ -5,7 +5,11 @@ mod parse;
 mod reference;
 mod time;
 
-use crate::doc::{Doc, Field, lower, tokens};
+use crate::{
+    doc::{Doc, lower, number_text, tokens},
+    field::Field,
+};
+use serde_json_borrow::Value as Data;
 use std::net::IpAddr;
 
 pub use parse::{QueryError, fields_help, parse};
@@ -87,7 +91,7 @@ impl Query {
 
     /// Whether a record matches.
     #[must_use]
-    pub fn matches(&self, doc: &Doc) -> bool {
+    pub fn matches(&self, doc: &Doc<'_>) -> bool {
         matches(&self.root, doc)
     }
 
@@ -115,7 +119,7 @@ impl Query {
     }
 }
 
-fn matches(node: &Node, doc: &Doc) -> bool {
+fn matches(node: &Node, doc: &Doc<'_>) -> bool {
     match node {
         Node::All => true,
         Node::And(nodes) => nodes.iter().all(|node| matches(node, doc)),
@@ -125,15 +129,13 @@ fn matches(node: &Node, doc: &Doc) -> bool {
     }
 }
 
-fn leaf_matches(leaf: &Leaf, doc: &Doc) -> bool {
+fn leaf_matches(leaf: &Leaf, doc: &Doc<'_>) -> bool {
     match leaf {
         // Tenants are kept apart by the exact name, not by what looks like it.
-        Leaf::Keyword(Field::ExactTenant, Value::Is(tenant)) => doc.tenant() == Some(tenant),
-        Leaf::Keyword(field, value) => {
-            let mut found = false;
-            doc.values(*field, &mut |text| found |= value.matches(text));
-            found
+        Leaf::Keyword(Field::ExactTenant, Value::Is(tenant)) => {
+            doc.values(Field::Tenant).any(|own| own == tenant)
         }
+        Leaf::Keyword(field, value) => doc.values(*field).any(|text| value.matches(text)),
         Leaf::Words { tokens: wanted, prefix } => {
             let mut found = false;
             doc.strings(&mut |text| found = found || contains(text, wanted, *prefix));
@@ -145,15 +147,13 @@ fn leaf_matches(leaf: &Leaf, doc: &Doc) -> bool {
             time.is_some_and(|time| (*from..*to).contains(&time))
         }
         Leaf::Index(from, to) => (*from..*to).contains(&doc.index),
-        Leaf::TargetOf(kind, value) => doc.event.as_ref().is_some_and(|event| {
-            event.targets.iter().any(|target| {
-                target.kind == *kind
-                    && match value {
-                        Value::Is(id) => target.id == *id,
-                        Value::Begins(stem) => target.id.starts_with(stem.as_str()),
-                        Value::Any => true,
-                    }
-            })
+        Leaf::TargetOf(kind, value) => doc.targets().any(|(own_kind, own)| {
+            own_kind == kind
+                && match value {
+                    Value::Is(id) => own == id,
+                    Value::Begins(stem) => own.starts_with(stem.as_str()),
+                    Value::Any => true,
+                }
         }),
         Leaf::Network(network) => doc.ip().is_some_and(|ip| within(network, ip)),
     }
@@ -179,11 +179,11 @@ fn contains(text: &str, wanted: &[String], prefix: bool) -> bool {
 
 /// Whether a member at the path has the value; arrays are looked through, and members
 /// whose names hold dots are found too.
-fn data_matches(data: &serde_json::Value, path: &str, value: &DataValue) -> bool {
+fn data_matches(data: &Data<'_>, path: &str, value: &DataValue) -> bool {
     match data {
-        serde_json::Value::Array(items) => items.iter().any(|item| data_matches(item, path, value)),
-        serde_json::Value::Object(members) if !path.is_empty() => {
-            members.iter().any(|(name, member)| match path.strip_prefix(name.as_str()) {
+        Data::Array(items) => items.iter().any(|item| data_matches(item, path, value)),
+        Data::Object(members) if !path.is_empty() => {
+            members.iter().any(|(name, member)| match path.strip_prefix(name) {
                 Some("") => data_matches(member, "", value),
                 Some(rest) => rest
                     .strip_prefix('.')
@@ -192,12 +192,14 @@ fn data_matches(data: &serde_json::Value, path: &str, value: &DataValue) -> bool
             })
         }
         _ if !path.is_empty() => false,
-        serde_json::Value::Null => false,
-        serde_json::Value::Object(_) => matches!(value, DataValue::Text(Value::Any)),
+        Data::Null => false,
+        Data::Object(_) => matches!(value, DataValue::Text(Value::Any)),
         scalar => match value {
             DataValue::Text(value) => match scalar {
-                serde_json::Value::String(text) => value.matches(text),
-                other => value.matches(&other.to_string()),
+                Data::Str(text) => value.matches(text),
+                Data::Number(number) => value.matches(&number_text(*number)),
+                Data::Bool(yes) => value.matches(if *yes { "true" } else { "false" }),
+                _ => false,
             },
             DataValue::Range(from, to) => {
                 scalar.as_f64().is_some_and(|number| (*from..=*to).contains(&number))

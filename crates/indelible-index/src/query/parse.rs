@@ -1,7 +1,10 @@
 //! The one parser: CLI, API, console and saved views read the same language.
 
 use super::{DataValue, Leaf, Node, Query, Value, time::span};
-use crate::doc::{Field, MAX_TOKEN, lower, tokens};
+use crate::{
+    doc::{MAX_TOKEN, lower, tokens},
+    field::{FIELD_NAMES, Field},
+};
 
 /// Longest query, in bytes.
 const MAX_LEN: usize = 8192;
@@ -285,7 +288,7 @@ impl Parser {
             _ => {}
         }
         let Some(field) = Field::named(&name_lower) else {
-            let best = crate::doc::FIELD_NAMES
+            let best = FIELD_NAMES
                 .iter()
                 .map(|(known, _)| (strsim::damerau_levenshtein(&name_lower, known), *known))
                 .min();
@@ -397,7 +400,7 @@ const _: () = assert!(MAX_TOKEN < MAX_LEN);
 #[must_use]
 pub fn fields_help() -> Vec<(&'static str, &'static str)> {
     let mut fields: Vec<_> =
-        crate::doc::FIELD_NAMES.iter().map(|(name, field)| (*name, field.help())).collect();
+        FIELD_NAMES.iter().map(|(name, field)| (*name, field.help())).collect();
     fields.extend([
         ("ip", "address it came from; with a slash a network: ip:10.0.0.0/8"),
         ("after", "occurred then or later: after:2026-03-01, after:7d"),

@@ -24,7 +24,7 @@ use indelible_api::{
     HistogramBuckets, HistogramRequest, MAX_PAGE, Page, SearchPage, ValueCount,
 };
 use indelible_event::Timestamp;
-use indelible_index::{Doc, Field, LogIndex, Order as SearchOrder, Query, SearchError, parse};
+use indelible_index::{Field, LogIndex, Order as SearchOrder, Query, SearchError, Source, parse};
 use indelible_log::Log;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -370,18 +370,10 @@ pub(crate) async fn context(
 
 /// The query for records with the same actor, session, request or trace.
 fn same(log: &Log, at: u64, by: &str) -> Result<String> {
-    let doc = Doc::read(log, at, &log.record(at)?)?;
-    let event = doc.event.as_ref();
-    let context = event.and_then(|event| event.context.as_ref());
-    let value = match by {
-        "actor" => event.map(|event| event.actor.id.clone()),
-        "session" => event.and_then(|event| {
-            let own = context.and_then(|context| context.session_id.clone());
-            event.actor.session_id.clone().or(own)
-        }),
-        "request" => context.and_then(|context| context.request_id.clone()),
-        _ => context.and_then(|context| context.trace_id.clone()),
-    };
+    let record = log.record(at)?;
+    let source = Source::of(log, at, &record)?;
+    let doc = source.read();
+    let value = Field::named(by).and_then(|field| doc.values(field).next());
     let value = value.ok_or_else(|| {
         ApiError::new(
             Code::RecordNotFound,
@@ -462,7 +454,7 @@ async fn follow(
             let mut found = Vec::new();
             while at < end {
                 for record in log.records(at..end, 4 << 20)? {
-                    if query.matches(&Doc::read(&log, at, &record)?) {
+                    if query.matches(&Source::of(&log, at, &record)?.read()) {
                         found.extend(view(&log, at, &record, &scope));
                     }
                     at += 1;
