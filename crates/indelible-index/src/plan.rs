@@ -112,7 +112,7 @@ fn whole(query: Boxed) -> Boxed {
 fn leaf_plan(leaf: &Leaf, columns: &Columns) -> Plan {
     match leaf {
         Leaf::Keyword(Field::ExactTenant, Value::Is(tenant)) => {
-            let query = term(columns.tenant_exact, &value_of(tenant));
+            let query = term(columns.tenant_exact, value_of(tenant));
             let trust = if is_long(tenant) { Trust::Read } else { Trust::Exact };
             let lower: Boxed =
                 if trust == Trust::Exact { query.box_clone() } else { Box::new(EmptyQuery) };

@@ -111,8 +111,8 @@ impl Columns {
             }
             let value = value_of(text);
             match field {
-                Field::Actor if nth == 0 => out.add_text(self.actor_id, &value),
-                Field::Tenant => out.add_text(self.tenant_exact, &value),
+                Field::Actor if nth == 0 => out.add_text(self.actor_id, value),
+                Field::Tenant => out.add_text(self.tenant_exact, value),
                 _ => {}
             }
             out.add_text(*column, value);
