@@ -4,11 +4,13 @@
 
 mod access;
 mod code;
+mod export;
 mod search;
 mod types;
 
 pub use access::*;
 pub use code::Code;
+pub use export::*;
 pub use search::*;
 pub use types::*;
 

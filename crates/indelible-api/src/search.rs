@@ -120,52 +120,6 @@ pub struct Bucket {
     pub values: Vec<ValueCount>,
 }
 
-/// The beginning of an export.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ExportStart {
-    /// Name of the log.
-    pub log: String,
-    /// Its origin.
-    pub origin: String,
-    /// The query.
-    pub q: String,
-    /// When it was made.
-    pub made_at: String,
-    /// By whom.
-    pub made_by: String,
-    /// Records of the log that it is from.
-    pub size: u64,
-    /// Signed checkpoint of so many records.
-    pub checkpoint: String,
-    /// Whether each event has its record and a proof.
-    pub proofs: bool,
-}
-
-/// One event of an export.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct ExportLine {
-    /// The event.
-    #[serde(flatten)]
-    pub view: EventView,
-    /// The bytes of its record, exactly as they were hashed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub record: Option<String>,
-    /// Its offline proof (C2SP tlog-proof).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub proof: Option<String>,
-}
-
-/// The end of an export: without it the export is not whole.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ExportEnd {
-    /// Events.
-    pub count: u64,
-    /// Index of the first.
-    pub first: Option<u64>,
-    /// Index of the last.
-    pub last: Option<u64>,
-}
-
 /// Saves a query under a name.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -2,9 +2,9 @@
 
 use crate::{Client, ClientError, error::Result, segment};
 use indelible_api::{
-    Appended, Consistency, Count, CountRequest, Done, EventView, Facets, FacetsRequest,
-    HistogramBuckets, HistogramRequest, Page, Receipt, ReceiptItem, ReceiptStatus, SaveView,
-    SearchPage, View,
+    Appended, Consistency, Count, CountRequest, Done, EventView, Export, ExportRequest, Facets,
+    FacetsRequest, HistogramBuckets, HistogramRequest, Page, Receipt, ReceiptItem, ReceiptStatus,
+    SaveView, SearchPage, View,
 };
 use indelible_event::{Attachment, MAX_RECORD_LEN, Payload, RecordHeader, Timestamp};
 use indelible_tlog::{
@@ -258,19 +258,44 @@ impl LogClient {
         self.post("count", &CountRequest { q: q.to_owned() }).await
     }
 
-    /// Exports everything a query finds; `visit` gets the bytes as they come.
+    /// Asks for an export.
     ///
     /// # Errors
-    /// [`ClientError`]; what came before is then not whole.
-    pub async fn export(
+    /// [`ClientError`].
+    pub async fn start_export(&self, wanted: &ExportRequest) -> Result<Export> {
+        self.post("exports", wanted).await
+    }
+
+    /// How far an export is.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn export(&self, id: &str) -> Result<Export> {
+        self.client.json(self.get(&format!("exports/{}", segment(id)))).await
+    }
+
+    /// Downloads the file of an export that is done, from the byte `from` on; `visit`
+    /// gets the bytes as they come.
+    ///
+    /// # Errors
+    /// [`ClientError`]; what came before it is good, and the rest can be asked for again.
+    pub async fn download_export(
         &self,
-        q: &str,
-        format: &str,
-        proofs: bool,
+        id: &str,
+        from: u64,
         visit: impl FnMut(&[u8]),
     ) -> Result<()> {
-        let path = format!("export?q={}&format={format}&proofs={proofs}", segment(q));
-        self.client.stream(self.get(&path), visit).await
+        let request = self.get(&format!("exports/{}/file", segment(id)));
+        self.client.stream(request.header("range", format!("bytes={from}-")), visit).await
+    }
+
+    /// Deletes an export.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn delete_export(&self, id: &str) -> Result<()> {
+        let path = format!("/v1/logs/{}/exports/{}", segment(&self.name), segment(id));
+        self.client.bytes(self.client.request(Method::DELETE, &path)).await.map(drop)
     }
 
     /// The saved views of the log.

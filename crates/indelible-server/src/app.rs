@@ -14,6 +14,7 @@ use crate::{
         new_id, no_random,
     },
     error::{ApiError, Result},
+    exports::Exports,
     guard::Guard,
     indexes::Indexes,
     metrics::Metrics,
@@ -159,6 +160,7 @@ pub struct App {
     guard: Option<Guard>,
     logs: RwLock<BTreeMap<String, Arc<Log>>>,
     pub(crate) indexes: Indexes,
+    pub(crate) exports: Exports,
 }
 
 impl App {
@@ -225,6 +227,7 @@ impl App {
             creating: tokio::sync::Mutex::new(()),
             options: config.log.clone(),
             guard,
+            exports: Exports::open(data.path().join("exports")),
             indexes: Indexes::new(data.path().join("index"), config.index),
             logs: RwLock::new(logs),
             data,

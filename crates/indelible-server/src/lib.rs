@@ -16,6 +16,7 @@ mod app;
 mod body;
 mod control;
 mod error;
+mod exports;
 mod guard;
 mod indexes;
 mod listen;

@@ -1,7 +1,7 @@
 //! The OpenAPI document, generated from the handlers and the wire types.
 
 use crate::routes::{
-    acts, append, events, export, grants, logs, proofs, search, system, tlog, tokens, views,
+    acts, append, events, exports, grants, logs, proofs, search, system, tlog, tokens, views,
 };
 use utoipa::OpenApi;
 
@@ -27,7 +27,11 @@ use utoipa::OpenApi;
         search::facets,
         search::histogram,
         search::tail,
-        export::export,
+        exports::delete_export,
+        exports::download_export,
+        exports::list_exports,
+        exports::show_export,
+        exports::start_export,
         views::list_views,
         views::save_view,
         views::delete_view,

@@ -185,6 +185,7 @@ fn named(params: &RawPathParams) -> (Option<String>, Option<(&'static str, Strin
             "log" => log = Some(value),
             "record" => target = Some(("record", value)),
             "sha256" => target = Some(("attachment", value)),
+            "export" => target = Some(("export", value)),
             "path" => target = Some(("tile", value)),
             "id" => target = Some(("entry", value)),
             _ => {}

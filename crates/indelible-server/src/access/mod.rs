@@ -13,6 +13,7 @@ use crate::control::fold::Control;
 use indelible_api::{Grant, Role};
 use indelible_event::Timestamp;
 use indelible_index::{Part, Query};
+use serde::{Deserialize, Serialize};
 
 /// What a route asks of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -93,14 +94,14 @@ impl Principal {
 }
 
 /// Which records of a log a caller may see or write.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Scope {
     /// A record must pass one of these; `None`: all records.
     pub(crate) filters: Option<Vec<Filter>>,
 }
 
 /// One narrowing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Filter {
     /// Only events of this tenant.
     pub(crate) tenant: Option<String>,

@@ -3,7 +3,7 @@
 pub(crate) mod acts;
 pub(crate) mod append;
 pub(crate) mod events;
-pub(crate) mod export;
+pub(crate) mod exports;
 pub(crate) mod grants;
 pub(crate) mod logs;
 pub(crate) mod proofs;

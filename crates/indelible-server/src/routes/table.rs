@@ -6,7 +6,7 @@ use crate::{
     access::{Permission, gate::gate},
     app::App,
     routes::{
-        acts, append, events, export, grants, logs, proofs, search, system, tlog, tokens, views,
+        acts, append, events, exports, grants, logs, proofs, search, system, tlog, tokens, views,
     },
 };
 use axum::{
@@ -79,7 +79,11 @@ routes! {
     POST "/v1/logs/{log}/facets" Read false Each "access.event.facets" search::facets;
     POST "/v1/logs/{log}/histogram" Read false Each "access.event.histogram" search::histogram;
     GET "/v1/logs/{log}/tail" Read false Each "access.event.tail" search::tail;
-    GET "/v1/logs/{log}/export" Read false Each "access.export" export::export;
+    GET "/v1/logs/{log}/exports" Read false Counted "access.export.list" exports::list_exports;
+    POST "/v1/logs/{log}/exports" Read false Each "access.export" exports::start_export;
+    GET "/v1/logs/{log}/exports/{export}" Read false Counted "access.export.read" exports::show_export;
+    DELETE "/v1/logs/{log}/exports/{export}" Read false Each "access.export.delete" exports::delete_export;
+    GET "/v1/logs/{log}/exports/{export}/file" Read false Each "access.export.download" exports::download_export;
     GET "/v1/logs/{log}/views" Read false Each "access.view.list" views::list_views;
     PUT "/v1/logs/{log}/views/{view}" Read false Never "control.view.save" views::save_view;
     DELETE "/v1/logs/{log}/views/{view}" Read false Never "control.view.delete" views::delete_view;

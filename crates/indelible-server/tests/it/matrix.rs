@@ -6,7 +6,7 @@ use crate::{TestClock, TestServer, config, event};
 use indelible_server::{Permission, ROUTES, Route};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 /// What a narrowed credential meets at a route.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,12 @@ fn rows() -> BTreeMap<&'static str, Row> {
         ("POST /v1/logs/{log}/facets", row(READ, 200, Same)),
         ("POST /v1/logs/{log}/histogram", row(READ, 200, Same)),
         ("GET /v1/logs/{log}/tail", row(READ, 200, Same)),
-        ("GET /v1/logs/{log}/export", row(READ, 200, Same)),
+        ("GET /v1/logs/{log}/exports", row(READ, 200, Same)),
+        ("POST /v1/logs/{log}/exports", row(READ, 202, Same)),
+        // Of the caller's own: nobody sees those of others.
+        ("GET /v1/logs/{log}/exports/{export}", row(READ, 200, Same)),
+        ("DELETE /v1/logs/{log}/exports/{export}", row(READ, 200, Same)),
+        ("GET /v1/logs/{log}/exports/{export}/file", row(READ, 200, Same)),
         ("GET /v1/logs/{log}/views", row(READ, 200, Same)),
         ("PUT /v1/logs/{log}/views/{view}", row(READ, 200, Same)),
         ("DELETE /v1/logs/{log}/views/{view}", row(READ, 200, Same)),
@@ -144,9 +149,14 @@ impl Fixture {
             let save = self.server.as_token(token, Method::PUT, &path).json(&json!({ "q": "x" }));
             self.server.call(save).await;
         }
+        let export = match token {
+            Some(token) if route.path.contains("{export}") => self.export(token, log).await,
+            _ => "exp-none".to_owned(),
+        };
         let path = route
             .path
             .replace("{log}", log)
+            .replace("{export}", &export)
             .replace("{record}", &record.to_string())
             .replace("{sha256}", &self.sha256)
             .replace("entries/{*path}", "entries/000.p/1")
@@ -179,6 +189,26 @@ impl Fixture {
             _ => String::new(),
         };
         request.body(body)
+    }
+
+    /// An export of the caller's own, if it may have one.
+    async fn export(&self, token: &str, log: &str) -> String {
+        let path = format!("/v1/logs/{log}/exports");
+        let start = self.server.as_token(token, Method::POST, &path).json(&json!({}));
+        let (_, started) = self.server.call(start).await;
+        let Some(id) = started["id"].as_str() else { return "exp-none".to_owned() };
+        loop {
+            let look = self.server.as_token(token, Method::GET, &format!("{path}/{id}"));
+            let (status, export) = self.server.call(look).await;
+            assert_eq!(status, StatusCode::OK, "{export}");
+            match export["state"].as_str() {
+                Some("running") => tokio::time::sleep(Duration::from_millis(5)).await,
+                state => {
+                    assert_eq!(state, Some("done"), "{export}");
+                    return id.to_owned();
+                }
+            }
+        }
     }
 
     /// Makes what a path with an id is about, concerning `log`.

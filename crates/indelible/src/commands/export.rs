@@ -1,26 +1,35 @@
-//! `indelible export`, and the verification of what it wrote.
+//! `indelible export`: asks for an export, waits for it, and downloads it.
 
 use crate::{
     Global,
     commands::open_log,
-    output::{self, GOOD, count, line},
+    output::{self, FAINT, GOOD, count, line},
 };
 use anyhow::{Context as _, bail};
-use indelible_api::{ExportEnd, ExportLine, ExportStart};
-use indelible_log::verify::FindingKind;
-use indelible_tlog::{Checkpoint, OfflineProof, VerifyingKey};
+use indelible_api::{
+    Code, Export as ExportView, ExportFormat, ExportRequest, ExportState, Manifest,
+};
+use indelible_client::{ClientError, LogClient};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use std::{
-    fs::File,
-    io::{BufRead as _, BufReader, BufWriter, Write as _},
+    fs::{self, File},
+    io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
+
+/// How long a download that gets nothing is tried again.
+const TRIES: u32 = 6;
 
 /// Export everything a query finds to a file, without a limit.
 ///
-/// NDJSON begins with what the export is and ends with what it holds; with --proofs each
-/// event has its record and an offline proof, and `indelible verify FILE --key VKEY`
-/// checks all of it without a server.
+/// The server writes the export in the background; then it is downloaded. Interrupted,
+/// the same command goes on where it was. Beside FILE stands FILE.manifest.json: the
+/// query, the counts, the checkpoint, the file's hash. With --proofs each record has its
+/// bytes and an offline proof, and `indelible verify FILE --key VKEY` checks all of it
+/// without a server.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Export {
     /// Name of the log
@@ -30,191 +39,217 @@ pub(crate) struct Export {
     /// File to write; must not exist
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// Format
-    #[arg(long, value_parser = ["ndjson", "csv"], default_value = "ndjson")]
-    format: String,
-    /// With each event its record's bytes and an offline proof
-    #[arg(long, conflicts_with = "format")]
+    /// Format: ndjson, csv, parquet, or ocsf [default: as the file is called, else ndjson]
+    #[arg(long, value_parser = ["ndjson", "csv", "parquet", "ocsf"])]
+    format: Option<String>,
+    /// With each record its bytes and an offline proof; not with csv
+    #[arg(long)]
     proofs: bool,
+}
+
+/// What an interrupted export goes on from: FILE.part.json.
+#[derive(Serialize, Deserialize)]
+struct Unfinished {
+    id: String,
+    log: String,
+    request: ExportRequest,
 }
 
 impl Export {
     pub(crate) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let log = open_log(global, &self.log, None).await?;
         let shown = self.output.display();
-        let part = self.output.with_extension("part");
         if self.output.exists() {
             bail!("{shown} exists already; choose another file");
         }
-        let file =
-            File::create(&part).with_context(|| format!("could not write {}", part.display()))?;
-        let mut out = BufWriter::new(file);
-        let bar = output::progress(0, "bytes");
-        let mut failed = None;
-        log.export(&self.query.join(" "), &self.format, self.proofs, |bytes| {
-            bar.inc_length(bytes.len() as u64);
-            bar.inc(bytes.len() as u64);
-            failed = failed.take().or_else(|| out.write_all(bytes).err());
-        })
-        .await?;
-        bar.finish_and_clear();
-        if let Some(error) = failed {
-            return Err(error).with_context(|| format!("could not write {}", part.display()));
-        }
-        out.into_inner()?.sync_all()?;
-        let found = if self.format == "csv" {
-            count_rows(&part)?
-        } else {
-            read(&part, |_| Ok(()))?.1.count
-        };
-        std::fs::rename(&part, &self.output)?;
-        if global.json {
-            output::json(&serde_json::json!({ "file": shown.to_string(), "count": found }))?;
-        } else {
-            line(format_args!("{GOOD}exported{GOOD:#} {} events to {shown}", count(found)));
-            if self.proofs {
-                line(format_args!("  check it offline: indelible verify {shown} --key VKEY"));
+        let log = open_log(global, &self.log, None).await?;
+        let (part, state) = (beside(&self.output, "part"), beside(&self.output, "part.json"));
+        let request =
+            ExportRequest { q: self.query.join(" "), format: self.format(), proofs: self.proofs };
+        let id = match self.unfinished(&log, &state, &request).await? {
+            Some(id) => id,
+            None => {
+                let id = log.start_export(&request).await?.id;
+                let log = self.log.clone();
+                let text = serde_json::to_vec(&Unfinished { id: id.clone(), log, request })?;
+                fs::write(&state, text)
+                    .with_context(|| format!("could not write {}", state.display()))?;
+                File::create(&part)
+                    .with_context(|| format!("could not write {}", part.display()))?;
+                id
             }
+        };
+        let manifest = match wait(&log, &id).await {
+            Ok(manifest) => manifest,
+            Err(error) => {
+                // What failed is begun anew the next time.
+                fs::remove_file(&state)?;
+                fs::remove_file(&part)?;
+                return Err(error);
+            }
+        };
+        download(&log, &id, &part, manifest.bytes).await?;
+        if hash(&part)? != manifest.sha256 {
+            fs::remove_file(&state)?;
+            fs::remove_file(&part)?;
+            bail!("what was downloaded is not what the server wrote; run the same command again");
+        }
+        let mut text = serde_json::to_vec_pretty(&manifest)?;
+        text.push(b'\n');
+        fs::write(manifest_of(&self.output), text)?;
+        fs::rename(&part, &self.output)?;
+        fs::remove_file(&state)?;
+        // It is here now, and would be removed after a day anyway.
+        if let Err(error) = log.delete_export(&id).await {
+            output::note(format_args!("the export is still at the server: {error}"));
+        }
+        self.report(global, &manifest)
+    }
+
+    fn format(&self) -> ExportFormat {
+        let named = |name: &str| ExportFormat::ALL.into_iter().find(|format| format.name() == name);
+        let called = self.output.extension().and_then(|name| name.to_str()).and_then(named);
+        self.format.as_deref().and_then(named).or(called).unwrap_or_default()
+    }
+
+    /// The id of an export that this command was interrupted at.
+    async fn unfinished(
+        &self,
+        log: &LogClient,
+        state: &Path,
+        request: &ExportRequest,
+    ) -> anyhow::Result<Option<String>> {
+        let text = match fs::read(state) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                return Err(error).with_context(|| format!("could not read {}", state.display()));
+            }
+        };
+        let found: Unfinished = serde_json::from_slice(&text)
+            .with_context(|| format!("{} cannot be read; remove it", state.display()))?;
+        if found.log != self.log || found.request != *request {
+            bail!(
+                "{} is of another export that was interrupted; run that again, or remove it",
+                state.display()
+            );
+        }
+        match log.export(&found.id).await {
+            Ok(_) => Ok(Some(found.id)),
+            Err(ClientError::Api { body, .. }) if body.code == Code::EntryNotFound.name() => {
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn report(&self, global: &Global, manifest: &Manifest) -> anyhow::Result<ExitCode> {
+        let shown = self.output.display();
+        if global.json {
+            output::json(&serde_json::json!({
+                "file": shown.to_string(),
+                "manifest": manifest_of(&self.output).display().to_string(),
+                "count": manifest.count,
+                "bytes": manifest.bytes,
+                "sha256": manifest.sha256,
+            }))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        line(format_args!(
+            "{GOOD}exported{GOOD:#} {} events to {shown} {FAINT}({} bytes of {}){FAINT:#}",
+            count(manifest.count),
+            count(manifest.bytes),
+            manifest.format.name()
+        ));
+        line(format_args!("  what it is: {}", manifest_of(&self.output).display()));
+        if self.proofs {
+            line(format_args!("  check it offline: indelible verify {shown} --key VKEY"));
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn count_rows(path: &Path) -> anyhow::Result<u64> {
-    let mut reader = csv::Reader::from_path(path)?;
-    let mut rows = 0;
-    for row in reader.records() {
-        row?;
-        rows += 1;
-    }
-    Ok(rows)
+/// The file beside an export that says what it is.
+pub(crate) fn manifest_of(path: &Path) -> PathBuf {
+    beside(path, "manifest.json")
 }
 
-/// Whether a file begins as an export does.
-pub(crate) fn is_export(path: &Path) -> bool {
-    let mut start = [0; 10];
-    let read = File::open(path).and_then(|file| std::io::Read::read(&mut &file, &mut start));
-    read.is_ok() && start.starts_with(b"{\"export\":")
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(ending);
+    name.into()
 }
 
-type Lines = std::io::Lines<BufReader<File>>;
-
-fn lines(path: &Path) -> anyhow::Result<Lines> {
-    let file = File::open(path).with_context(|| format!("could not read {}", path.display()))?;
-    Ok(BufReader::new(file).lines())
-}
-
-fn begin(lines: &mut Lines) -> anyhow::Result<ExportStart> {
-    #[derive(serde::Deserialize)]
-    struct First {
-        export: ExportStart,
-    }
-    let first = lines.next().context("the export is empty")??;
-    Ok(serde_json::from_str::<First>(&first).context("it does not begin as an export does")?.export)
-}
-
-/// Reads an export and visits its events; fails unless it is whole.
-fn read(
-    path: &Path,
-    mut visit: impl FnMut(ExportLine) -> anyhow::Result<()>,
-) -> anyhow::Result<(ExportStart, ExportEnd)> {
-    #[derive(serde::Deserialize)]
-    struct Last {
-        end: ExportEnd,
-    }
-    let mut lines = lines(path)?;
-    let start = begin(&mut lines)?;
-    let (mut seen, mut first_index, mut last_index) = (0, None, None);
-    while let Some(text) = lines.next() {
-        let text = text?;
-        if text.starts_with("{\"end\":") {
-            let end = serde_json::from_str::<Last>(&text)?.end;
-            if (end.count, end.first, end.last) != (seen, first_index, last_index) {
-                bail!("it says that it has {} events, and has {seen}", end.count);
+/// Waits until the export is done.
+async fn wait(log: &LogClient, id: &str) -> anyhow::Result<Manifest> {
+    let bar = output::progress(0, "records looked through");
+    let mut pause = Duration::from_millis(20);
+    loop {
+        let ExportView { state, at, size, manifest, error, .. } = log.export(id).await?;
+        bar.set_length(size);
+        bar.set_position(at);
+        match (state, manifest) {
+            (ExportState::Done, Some(manifest)) => {
+                bar.finish_and_clear();
+                return Ok(manifest);
             }
-            if lines.next().is_some() {
-                bail!("something follows its end");
+            (ExportState::Running, _) => {}
+            _ => bail!("the export failed: {}", error.unwrap_or_default()),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
+    }
+}
+
+/// Downloads what is missing of the file, again and again while there is progress.
+async fn download(log: &LogClient, id: &str, part: &Path, bytes: u64) -> anyhow::Result<()> {
+    let bar = output::progress(bytes, "bytes");
+    let mut file = File::options().append(true).create(true).open(part)?;
+    let mut have = file.metadata()?.len();
+    let mut tries = 0;
+    while have < bytes {
+        bar.set_position(have);
+        let (before, mut failed) = (have, None);
+        let got = log.download_export(id, have, |part| {
+            if failed.is_none() {
+                failed = file.write_all(part).err();
+                have += part.len() as u64;
+                bar.set_position(have);
             }
-            return Ok((start, end));
+        });
+        let got = got.await;
+        if let Some(error) = failed {
+            return Err(error).with_context(|| format!("could not write {}", part.display()));
         }
-        let event: ExportLine = serde_json::from_str(&text)
-            .with_context(|| format!("event {seen} of it cannot be read"))?;
-        if last_index.is_some_and(|last| event.view.index <= last) || event.view.index >= start.size
-        {
-            bail!("record {} is out of place", event.view.index);
+        tries = if have > before { 0 } else { tries + 1 };
+        match got {
+            Ok(()) => {}
+            Err(error @ ClientError::Connect { .. }) if tries < TRIES => {
+                bar.suspend(|| output::note(format_args!("{error}; going on at byte {have}")));
+                tokio::time::sleep(Duration::from_millis(200 << tries)).await;
+            }
+            Err(error) => {
+                return Err(error)
+                    .context("the download broke; run the same command again and it goes on");
+            }
         }
-        first_index = first_index.or(Some(event.view.index));
-        last_index = Some(event.view.index);
-        visit(event)?;
-        seen += 1;
     }
-    bail!("it is not whole: the line that ends it is missing")
+    bar.finish_and_clear();
+    Ok(file.sync_all()?)
 }
 
-/// Checks every event of an export: record, leaf hash, view, inclusion proof,
-/// checkpoint.
-///
-/// # Errors
-/// What kind of trouble it is, and in words.
-pub(crate) fn verify(path: &Path, key: &VerifyingKey) -> Result<String, (FindingKind, String)> {
-    let missing = |error: anyhow::Error| (FindingKind::Missing, format!("{error:#}"));
-    let start = begin(&mut lines(path).map_err(missing)?).map_err(missing)?;
-    Checkpoint::verify(start.checkpoint.as_bytes(), key).map_err(|e| {
-        (FindingKind::Unverifiable, format!("its checkpoint does not hold under this key: {e}"))
-    })?;
-    if !start.proofs {
-        return Err((FindingKind::Unverifiable, "it was made without --proofs".to_owned()));
-    }
-    let mut wrong = None;
-    let checked = read(path, |event| {
-        if let Err(problem) = check(&event, &start, key) {
-            wrong = wrong.take().or(Some(format!("record {}: {problem:#}", event.view.index)));
+/// SHA-256 of a file, hex.
+pub(crate) fn hash(path: &Path) -> anyhow::Result<String> {
+    let mut hash = Sha256::new();
+    let mut file =
+        File::open(path).with_context(|| format!("could not read {}", path.display()))?;
+    let mut part = vec![0; 64 << 10];
+    loop {
+        let read = file.read(&mut part)?;
+        if read == 0 {
+            break;
         }
-        Ok(())
-    });
-    match (checked, wrong) {
-        (_, Some(wrong)) => Err((FindingKind::Altered, wrong)),
-        (Err(error), None) => Err(missing(error)),
-        (Ok((start, end)), None) => Ok(format!(
-            "{} events of {}, found by {:?} at {} in {} records; every record, hash and proof checked",
-            count(end.count),
-            start.origin,
-            start.q,
-            start.made_at,
-            count(start.size)
-        )),
+        hash.update(part.get(..read).unwrap_or_default());
     }
-}
-
-fn check(event: &ExportLine, start: &ExportStart, key: &VerifyingKey) -> anyhow::Result<()> {
-    let (Some(record), Some(proof)) = (&event.record, &event.proof) else {
-        bail!("it has no proof");
-    };
-    let proof = OfflineProof::parse(proof.as_bytes())?;
-    proof.verify(record.as_bytes(), key)?;
-    if proof.index != event.view.index {
-        bail!("its proof is of record {}", proof.index);
-    }
-    if indelible_tlog::leaf_hash(record.as_bytes()).to_string() != event.view.leaf_hash {
-        bail!("its leaf hash is not its record's");
-    }
-    if proof.checkpoint != start.checkpoint {
-        bail!("it is proven under another checkpoint than the export says");
-    }
-    // What people read must be what was proven.
-    let envelope = indelible_event::Envelope::parse(record.as_bytes())?;
-    if let indelible_event::Payload::Inline(data) = envelope.payload()? {
-        let shown =
-            indelible_event::format_named(&envelope.format).and_then(|format| format.view(data));
-        let shown = shown.ok().map(serde_json::to_value).transpose()?.unwrap_or_default();
-        if shown != event.view.event {
-            bail!("the event beside it is not its record's");
-        }
-    }
-    let attested = event.view.envelope.as_ref().is_some_and(|view| {
-        view.id == envelope.id
-            && view.received_at == envelope.received_at
-            && view.recorded_by == envelope.recorded_by
-    });
-    if attested { Ok(()) } else { bail!("the envelope beside it is not its record's") }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -13,6 +13,7 @@ pub(crate) mod search;
 pub(crate) mod serve;
 pub(crate) mod trail;
 pub(crate) mod verify;
+pub(crate) mod verify_export;
 
 use crate::Global;
 use anyhow::Context as _;

@@ -2,8 +2,7 @@
 
 use crate::{
     Global,
-    commands::export,
-    commands::{read::read_checkpoint, read_key},
+    commands::{read::read_checkpoint, read_key, verify_export},
     output::{self, BAD, FAINT, GOOD, STRONG, count, line},
 };
 use anyhow::{Context as _, bail};
@@ -56,7 +55,7 @@ impl Verify {
         let path = Path::new(&self.target);
         match std::fs::metadata(path) {
             Ok(found) if found.is_dir() => self.directory(path, &key, global),
-            Ok(_) if export::is_export(path) => verify_export(path, &key, global),
+            Ok(_) if verify_export::is_export(path) => export(path, &key, global),
             Ok(_) => self.proof(path, &key, global),
             Err(error) => report_simple(
                 global,
@@ -69,7 +68,7 @@ impl Verify {
     fn proof(&self, path: &Path, key: &VerifyingKey, global: &Global) -> anyhow::Result<ExitCode> {
         let Some(record_path) = &self.record else {
             bail!(
-                "a proof is verified with its record: add --record FILE (`indelible get LOG INDEX --raw` writes it)"
+                "a proof is verified with its record: add --record FILE (`indelible get LOG INDEX --raw` writes it); an export, with FILE.manifest.json beside it"
             );
         };
         let unreadable = |path: &Path, error: std::io::Error| {
@@ -266,8 +265,8 @@ fn exit_code(kind: FindingKind) -> ExitCode {
     })
 }
 
-fn verify_export(path: &Path, key: &VerifyingKey, global: &Global) -> anyhow::Result<ExitCode> {
-    match export::verify(path, key) {
+fn export(path: &Path, key: &VerifyingKey, global: &Global) -> anyhow::Result<ExitCode> {
+    match verify_export::verify(path, key) {
         Ok(text) => {
             if global.json {
                 output::json(&json!({ "verdict": "holds", "message": text }))?;

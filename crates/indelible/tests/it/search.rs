@@ -139,8 +139,8 @@ fn an_investigation() {
     );
 }
 
-/// An export with proofs is evidence: it verifies without a server, and whatever is
-/// changed, cut or slipped in is found.
+/// An export with proofs is evidence: it verifies without a server, in every format, and
+/// whatever is changed, cut or slipped in is found.
 #[test]
 fn exports_verify_themselves() {
     let folder = tempfile::tempdir().unwrap();
@@ -148,17 +148,24 @@ fn exports_verify_themselves() {
     let path = |name: &str| here.join(name).display().to_string();
     let server = Process::serve(&here.join("data"));
     server.ok(&["log", "create", "prod"]);
-    let lines: Vec<String> = (0..1200)
+    let mut lines: Vec<String> = (0..1200)
         .map(|n| event(&format!("e{n}")).replace("ada", if n % 3 == 0 { "ada" } else { "=cmd()" }))
         .collect();
+    // Too long for a record: an attachment, which is evidence too.
+    let long = format!(r#""metadata":{{"text":"{}"}},"action""#, "long ".repeat(20_000));
+    lines[3] = lines[3].replace(r#""action""#, &long);
     fs::write(path("events"), lines.join("\n")).unwrap();
     server.ok(&["append", "prod", &path("events")]);
     fs::write(path("vkey"), server.ok(&["key", "show", "prod"])).unwrap();
-    let said = server.ok(&["export", "prod", "actor:ada", "--proofs", "-o", &path("ada.ndjson")]);
-    assert!(said.contains("exported 400 events"), "{said}");
+    for name in ["ada.ndjson", "ada.parquet", "ada.ocsf"] {
+        let said = server.ok(&["export", "prod", "actor:ada", "--proofs", "-o", &path(name)]);
+        assert!(said.contains("exported 400 events"), "{said}");
+        assert!(!here.join(format!("{name}.part.json")).exists());
+    }
     server.ok(&["export", "prod", "actor:nobody", "--proofs", "-o", &path("none.ndjson")]);
+    server.ok(&["export", "prod", "actor:nobody", "--proofs", "-o", &path("none.parquet")]);
     server.ok(&["export", "prod", "-o", &path("plain.ndjson")]);
-    let csv = server.ok(&["export", "prod", "--format", "csv", "-o", &path("all.csv")]);
+    let csv = server.ok(&["export", "prod", "-o", &path("all.csv")]);
     assert!(csv.contains("exported 1,200 events"), "{csv}");
     let rows = fs::read_to_string(path("all.csv")).unwrap();
     assert!(
@@ -166,8 +173,12 @@ fn exports_verify_themselves() {
         "{}",
         &rows[..300]
     );
-    assert!(!server.run(&["export", "prod", "-o", &path("all.csv")]).status.success());
-    assert!(server.ok(&["trail", "--action", "access.export"]).contains("access.export"));
+    let refused = server.run(&["export", "prod", "-o", &path("all.csv")]);
+    assert!(text(&refused.stderr).contains("exists already"));
+    let refused = server.run(&["export", "prod", "--proofs", "-o", &path("proofs.csv")]);
+    assert!(text(&refused.stderr).contains("no place for proofs"));
+    let trail = server.ok(&["trail", "--action", "access.export.finish"]);
+    assert!(trail.contains("access.export.finish"), "{trail}");
     server.ok(&["log", "create", "other"]);
     fs::write(path("stranger"), server.ok(&["key", "show", "other"])).unwrap();
     drop(server);
@@ -180,41 +191,128 @@ fn exports_verify_themselves() {
             .unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
         (output.status.code().unwrap(), verdict)
     };
-    let (code, verdict) = verify("ada.ndjson", "vkey");
-    assert_eq!(code, 0, "{verdict}");
-    assert!(verdict["message"].as_str().unwrap().starts_with("400 events of test.example/prod"));
+    for name in ["ada.ndjson", "ada.parquet", "ada.ocsf"] {
+        let (code, verdict) = verify(name, "vkey");
+        assert_eq!(code, 0, "{name}: {verdict}");
+        let said = verdict["message"].as_str().unwrap();
+        assert!(said.starts_with("400 events of test.example/prod"), "{said}");
+        assert_eq!(verify(name, "stranger").0, 12, "{name}");
+    }
     assert_eq!(verify("none.ndjson", "vkey").0, 0);
+    assert_eq!(verify("none.parquet", "vkey").0, 0);
     assert_eq!(verify("plain.ndjson", "vkey").0, 12);
-    assert_eq!(verify("ada.ndjson", "stranger").0, 12);
-    let sound = fs::read_to_string(path("ada.ndjson")).unwrap();
+    assert_eq!(verify("all.csv", "vkey").0, 12);
+    fs::write(path("all.csv"), rows.replacen("a.b", "c.d", 1)).unwrap();
+    assert_eq!(verify("all.csv", "vkey").0, 10);
+    for name in ["ada.ndjson", "ada.ocsf"] {
+        check_alterations(here, name, &verify);
+    }
+    // A file whose bytes are not read as they were written.
+    let mut bytes = fs::read(path("ada.parquet")).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(path("ada.parquet"), &bytes).unwrap();
+    assert_ne!(verify("ada.parquet", "vkey").0, 0);
+    fs::write(path("ada.parquet"), &bytes[..middle]).unwrap();
+    assert_eq!(verify("ada.parquet", "vkey").0, 11);
+    // Whoever changes the manifest too changes nothing: each record is proven by itself.
+    let manifest = fs::read_to_string(path("ada.ndjson.manifest.json")).unwrap();
+    let more = manifest.replace("\"count\": 400", "\"count\": 401");
+    fs::write(path("ada.ndjson.manifest.json"), more).unwrap();
+    assert_eq!(verify("ada.ndjson", "vkey").0, 11);
+    fs::remove_file(path("ada.ndjson.manifest.json")).unwrap();
+    let alone = crate::indelible()
+        .args(["verify", &path("ada.ndjson"), "--key", &path("vkey")])
+        .output()
+        .unwrap();
+    assert!(text(&alone.stderr).contains("manifest.json beside it"), "{}", text(&alone.stderr));
+}
+
+/// Every kind of alteration of an export of lines is found.
+fn check_alterations(here: &Path, name: &str, verify: &dyn Fn(&str, &str) -> (i32, Value)) {
+    let sound = fs::read_to_string(here.join(name)).unwrap();
     let lines: Vec<&str> = sound.lines().collect();
     let without = |at: usize| {
         let mut rest = lines.clone();
         rest.remove(at);
-        rest.join("\n")
+        rest.join("\n") + "\n"
     };
     let mut twice = lines.clone();
     twice.insert(5, lines[5]);
+    let shown = if name.ends_with("ocsf") { "\"uid\":\"ada\"" } else { "\"id\":\"ada\"" };
+    let attachment = sound.find("\"attachment\":\"").unwrap();
+    let (before, after) = sound.split_at(attachment);
     for (what, altered, expected) in [
         (
             "a record's actor",
             sound.replacen("\\\"id\\\":\\\"ada\\\"", "\\\"id\\\":\\\"eve\\\"", 1),
             10,
         ),
-        ("the shown actor", sound.replacen("\"id\":\"ada\"", "\"id\":\"eve\"", 1), 10),
+        ("the shown actor", sound.replacen(shown, &shown.replace("ada", "eve"), 1), 10),
         (
             "who recorded it",
             sound.replacen("\"recorded_by\":\"token:", "\"recorded_by\":\"taken:", 1),
             10,
         ),
+        ("an attachment", before.to_owned() + &after.replacen("long", "lang", 1), 10),
         ("an event taken out", without(7), 11),
-        ("the end taken out", without(lines.len() - 1), 11),
+        ("the last event taken out", without(lines.len() - 1), 11),
         ("an event twice", twice.join("\n"), 11),
         ("the first half", sound[..sound.len() / 2].to_owned(), 11),
+        ("an empty line more", sound.clone() + "\n", 11),
+        ("spaces in between", sound.replacen("\":\"", "\": \"", 1), 10),
     ] {
-        assert_ne!(altered, sound, "{what}");
-        fs::write(path("altered.ndjson"), altered).unwrap();
-        let (code, verdict) = verify("altered.ndjson", "vkey");
-        assert_eq!(code, expected, "{what}: {verdict}");
+        assert_ne!(altered, sound, "{name}: {what}");
+        fs::write(here.join(name), altered).unwrap();
+        let (code, verdict) = verify(name, "vkey");
+        assert_eq!(code, expected, "{name}: {what}: {verdict}");
     }
+    fs::write(here.join(name), sound).unwrap();
+}
+
+/// A download that breaks goes on where it was, also in another process.
+#[test]
+fn an_interrupted_export_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let path = |name: &str| here.join(name).display().to_string();
+    let server = Process::serve(&here.join("data"));
+    server.ok(&["log", "create", "prod"]);
+    let lines: Vec<String> = (0..500).map(|n| event(&format!("e{n}"))).collect();
+    fs::write(path("events"), lines.join("\n")).unwrap();
+    server.ok(&["append", "prod", &path("events")]);
+    server.ok(&["export", "prod", "-o", &path("whole.ndjson")]);
+    let whole = fs::read(path("whole.ndjson")).unwrap();
+    // As a command leaves it that is killed in the middle of the download.
+    let client = server.client();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let request = indelible_api::ExportRequest::default();
+    let started = runtime.block_on(async {
+        let log = client.log("prod", None).await.unwrap();
+        log.start_export(&request).await.unwrap().id
+    });
+    let state = serde_json::json!({ "id": started, "log": "prod", "request": request });
+    fs::write(path("half.ndjson.part.json"), state.to_string()).unwrap();
+    fs::write(path("half.ndjson.part"), &whole[..1000]).unwrap();
+    let other = server.run(&["export", "prod", "actor:ada", "-o", &path("half.ndjson")]);
+    assert!(text(&other.stderr).contains("another export"), "{}", text(&other.stderr));
+    server.ok(&["export", "prod", "-o", &path("half.ndjson")]);
+    assert_eq!(fs::read(path("half.ndjson")).unwrap(), whole);
+    // What does not go together is found, and not kept.
+    let started = runtime.block_on(async {
+        client.log("prod", None).await.unwrap().start_export(&request).await.unwrap().id
+    });
+    let state = serde_json::json!({ "id": started, "log": "prod", "request": request });
+    fs::write(path("bad.ndjson.part.json"), state.to_string()).unwrap();
+    fs::write(path("bad.ndjson.part"), vec![b'x'; 1000]).unwrap();
+    let bad = server.run(&["export", "prod", "-o", &path("bad.ndjson")]);
+    assert!(text(&bad.stderr).contains("not what the server wrote"), "{}", text(&bad.stderr));
+    server.ok(&["export", "prod", "-o", &path("bad.ndjson")]);
+    assert_eq!(fs::read(path("bad.ndjson")).unwrap(), whole);
+    // One that the server no longer has is begun anew.
+    let state = serde_json::json!({ "id": "exp-gone", "log": "prod", "request": request });
+    fs::write(path("gone.ndjson.part.json"), state.to_string()).unwrap();
+    fs::write(path("gone.ndjson.part"), b"x").unwrap();
+    server.ok(&["export", "prod", "-o", &path("gone.ndjson")]);
+    assert_eq!(fs::read(path("gone.ndjson")).unwrap(), whole);
 }
