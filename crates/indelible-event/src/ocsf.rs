@@ -33,7 +33,7 @@ pub fn ocsf(event: Option<&Event>, facts: &OcsfFacts<'_>) -> Value {
     let millis =
         |text: &str| text.parse::<Timestamp>().ok().map(|time| time.as_micros().div_euclid(1000));
     let logged = millis(facts.received_at);
-    let (uid, name, category_uid, category) = event.map_or(BASE, class);
+    let (uid, name, category_uid, category) = event.map_or(BASE, |event| class(event, facts.log));
     let (activity, activity_name) = event.map_or((0, "Unknown"), |event| activity(uid, event));
     let mut out = json!({
         "time": event.and_then(|event| millis(&event.time)).or(logged).unwrap_or_default(),
@@ -63,8 +63,10 @@ pub fn ocsf(event: Option<&Event>, facts: &OcsfFacts<'_>) -> Value {
     out
 }
 
-fn class(event: &Event) -> Class {
+fn class(event: &Event, log: &str) -> Class {
     match event.category {
+        // The system's own logs tell what is done with the log.
+        _ if log.starts_with('_') => EVENT_LOG,
         Some(Category::Auth) => AUTHENTICATION,
         Some(Category::Permission) if !event.targets.is_empty() => ENTITY,
         Some(Category::Meta) => EVENT_LOG,
@@ -80,6 +82,7 @@ fn activity(class: u64, event: &Event) -> (u64, &'static str) {
     match class {
         3002 if says(&["signed_in", "login", "logon", "sign_in", "signin"]) => (1, "Logon"),
         3002 if says(&["signed_out", "logout", "logoff", "sign_out", "signout"]) => (2, "Logoff"),
+        1008 if event.action.contains("export") => (3, "Export"),
         3002 | 1008 => (99, "Other"),
         _ if says(&["create", "add", "grant", "issue", "insert", "post", "put", "upload"]) => {
             (1, "Create")
@@ -131,6 +134,10 @@ fn fill(event: &Event, class: u64, out: &mut Map<String, Value>) {
     );
     let targets: Vec<Value> = event.targets.iter().map(target).collect();
     match class {
+        1008 => {
+            let log = event.targets.iter().find(|target| target.kind == "log");
+            put("log_name", json!(log.map(|log| &log.id)));
+        }
         3002 => put("user", user(&event.actor)),
         3004 => put("entity", targets.first().cloned().unwrap_or_default()),
         6003 => put(
@@ -251,7 +258,8 @@ mod tests {
         check("data", "customer.updated", target, 6003, 3, "api");
         check("access", "customer.opened", "", 6003, 2, "src_endpoint");
         check("api", "x", r#","context":{"ip":"not an address"}"#, 6003, 99, "src_endpoint");
-        check("meta", "access.export", "", 1008, 99, "actor");
+        check("meta", "access.export", "", 1008, 3, "actor");
+        check("meta", "access.read", "", 1008, 99, "actor");
         let none = ocsf(None, &FACTS);
         assert_eq!((&none["class_uid"], &none["time"]), (&json!(0), &json!(1_772_366_401_500_i64)));
     }

@@ -7,7 +7,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader},
     path::Path,
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 #[test]
@@ -315,4 +315,69 @@ fn an_interrupted_export_goes_on() {
     fs::write(path("gone.ndjson.part"), b"x").unwrap();
     server.ok(&["export", "prod", "-o", &path("gone.ndjson")]);
     assert_eq!(fs::read(path("gone.ndjson")).unwrap(), whole);
+}
+
+/// Programs of others read what is exported: DuckDB the Parquet, models of the Open
+/// Cybersecurity Schema Framework the OCSF.
+#[test]
+fn exports_are_read_by_others() {
+    let judges = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/judges");
+    let python = judges.join("venv/bin/python");
+    assert!(
+        python.exists(),
+        "the judges are not installed: run `cargo xtask test`, or make {} with python3 -m venv and install requirements.txt there",
+        judges.join("venv").display()
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let server = Process::serve(&folder.path().join("data"));
+    server.ok(&["log", "create", "prod"]);
+    let kinds = [
+        ("auth", "session.signed_in"),
+        ("auth", "session.checked"),
+        ("permission", "iam.role.granted"),
+        ("data", "customer.updated"),
+        ("access", "customer.viewed"),
+        ("system", "disk.full"),
+    ];
+    let types = ["user", "service", "system"];
+    let mut lines: Vec<String> = (0..600usize)
+        .map(|n| {
+            let (category, action) = kinds[n % kinds.len()];
+            serde_json::json!({
+                "id": format!("e{n}"), "time": format!("2026-03-01T12:{:02}:00.5Z", n % 60),
+                "action": action, "category": category,
+                "actor": { "type": types[n % 3], "id": format!("a{}", n % 3), "roles": ["r"], "session_id": "s" },
+                "targets": [{ "type": "customer", "id": "c1", "name": "Mühle" }],
+                "outcome": { "result": if n % 100 == 7 { "denied" } else { "success" }, "reason": "why" },
+                "context": { "ip": if n % 2 == 0 { "10.0.0.1" } else { "no address" }, "user_agent": "x", "trace_id": "t" },
+                "metadata": { "n": n },
+            })
+            .to_string()
+        })
+        .collect();
+    lines.push(event("plain"));
+    fs::write(path("events"), lines.join("\n")).unwrap();
+    server.ok(&["append", "prod", &path("events")]);
+    server.ok(&["export", "prod", "--proofs", "-o", &path("all.parquet")]);
+    server.ok(&["export", "prod", "--proofs", "-o", &path("all.ocsf")]);
+    server.ok(&["export", "_access", "--format", "ocsf", "-o", &path("access.json")]);
+    let judge = |ocsf: &str| {
+        let output = Command::new(&python)
+            .arg(judges.join("judge.py"))
+            .args([path("all.parquet"), path(ocsf)])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let found = judge("all.ocsf");
+    let rows = serde_json::json!([601, 0, 600, "TIMESTAMP WITH TIME ZONE"]);
+    assert_eq!(found["rows"].as_array().unwrap()[..4], rows.as_array().unwrap()[..], "{found}");
+    assert!(found["rows"][4].as_str().unwrap().starts_with("2026-03-01 "), "{found}");
+    assert_eq!(found["rows"].as_array().unwrap()[5..], [601, 601, 601].map(Value::from), "{found}");
+    assert_eq!(found["denied"], serde_json::json!([["a0", 2], ["a1", 2], ["a2", 2]]));
+    assert_eq!(found["classes"], serde_json::json!({ "3002": 200, "3004": 100, "6003": 301 }));
+    let access = judge("access.json");
+    assert!(access["classes"]["1008"].as_u64().unwrap() > 2, "{access}");
 }
