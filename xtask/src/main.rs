@@ -19,7 +19,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   tidy      check dependency edges and house rules
   interop   let programs we did not write judge a running server (needs Go)
   simulate  run the crash simulation over SEEDS seeds (default 2000) from FIRST (default 0)
-  postgres  compare durable appends with PostgreSQL on this machine (needs PostgreSQL)";
+  postgres  compare durable appends with PostgreSQL on this machine (needs PostgreSQL)
+  postgres-search [EVENTS]  compare ingest and searches, with 10,000,000 events by default";
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -41,6 +42,10 @@ fn main() -> anyhow::Result<()> {
         "interop" => interop::judge(),
         "simulate" => simulate(&rest),
         "postgres" => postgres::compare(),
+        "postgres-search" => {
+            let events = rest.first().map_or(Ok(10_000_000), |text| text.parse());
+            postgres::compare_search(events.context("EVENTS is not a number")?)
+        }
         _ => bail!("{USAGE}"),
     }
 }

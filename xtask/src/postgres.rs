@@ -1,5 +1,5 @@
 //! Durable appends beside PostgreSQL on the same machine, in the same run: plain
-//! inserts, and a table whose trigger chains a hash from row to row.
+//! inserts, and a table whose trigger chains a hash from row to row. And the same searches.
 
 use crate::{root, run, step};
 use anyhow::{Context as _, bail};
@@ -7,6 +7,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Instant,
 };
 
 const SECONDS: &str = "5";
@@ -51,7 +52,7 @@ impl Drop for Cluster {
 
 pub(crate) fn compare() -> anyhow::Result<()> {
     step("build", || run("cargo", &["build", "--release", "--package", "indelible"]))?;
-    let cluster = Cluster::start()?;
+    let cluster = Cluster::start("")?;
     cluster.psql(SCHEMA)?;
     let event = event().replace('\'', "''");
     for (table, rows) in [("plain", 1), ("plain", 1000), ("chained", 1), ("chained", 1000)] {
@@ -73,13 +74,99 @@ pub(crate) fn compare() -> anyhow::Result<()> {
     )
 }
 
+const SEARCH_SETTINGS: &str = "-c shared_buffers=4GB -c work_mem=64MB -c maintenance_work_mem=1GB -c max_wal_size=16GB -c effective_cache_size=12GB -c random_page_cost=1.1 -c wal_compression=on";
+
+const SEARCH_SCHEMA: &str = "
+create table loaded (data jsonb not null);
+create table events (id bigint primary key, received_at timestamptz not null default now(), time timestamptz not null, actor text not null, action text not null, outcome text not null, ip inet, request_id text, words tsvector not null, data jsonb not null);
+";
+
+/// From the rows as they were loaded; each index as somebody who knows PostgreSQL adds it
+/// for the questions of `indelible bench search`.
+const SEARCH_STEPS: [(&str, &str); 7] = [
+    (
+        "PostgreSQL, columns from the data",
+        "insert into events (id, time, actor, action, outcome, ip, request_id, words, data) select row_number() over () - 1, (data->>'time')::timestamptz, data->'actor'->>'id', data->>'action', data->'outcome'->>'result', (data->'context'->>'ip')::inet, data->'context'->>'request_id', jsonb_to_tsvector('simple', data, '[\"string\", \"numeric\"]'), data from loaded",
+    ),
+    ("PostgreSQL, index by actor", "create index on events (actor, id desc)"),
+    ("PostgreSQL, index by actor and time", "create index on events (actor, time)"),
+    ("PostgreSQL, index by outcome", "create index on events (outcome, id desc)"),
+    ("PostgreSQL, index by request id", "create index on events (request_id)"),
+    ("PostgreSQL, index by time and action", "create index on events (time, action)"),
+    ("PostgreSQL, index of words (GIN)", "create index on events using gin (words)"),
+];
+
+/// `indelible bench search` and the same questions to PostgreSQL, in the same run.
+pub(crate) fn compare_search(events: u64) -> anyhow::Result<()> {
+    step("build", || run("cargo", &["build", "--release", "--package", "indelible"]))?;
+    let program = root().join("target/release/indelible").display().to_string();
+    let number = events.to_string();
+    run(&program, &["bench", "search", "--events", &number])?;
+    let cluster = Cluster::start(SEARCH_SETTINGS)?;
+    cluster.psql(SEARCH_SCHEMA)?;
+    timed(events, "PostgreSQL, rows loaded (COPY)", || cluster.load(&program, &number))?;
+    for (name, sql) in SEARCH_STEPS {
+        timed(events, name, || cluster.psql(sql))?;
+    }
+    cluster.psql("drop table loaded")?;
+    cluster.psql("vacuum analyze events")?;
+    let week = |start: u64| {
+        format!(
+            "time >= timestamptz '2026-03-02T00:00:00Z' + {start} * interval '250 ms' and time < timestamptz '2026-03-09T00:00:00Z' + {start} * interval '250 ms'"
+        )
+    };
+    let newest = |condition: &str| {
+        format!(
+            "select id, received_at, data from events where {condition} order by id desc limit 50"
+        )
+    };
+    let rare = "select id, received_at, data from events where request_id = 'req-rare-one'";
+    let questions = [
+        ("newest 50 by actor", newest("actor = 'u-kira'"), 200),
+        ("newest 50 by actor in a week", newest(&format!("actor = 'u-kira' and {}", week(events / 2))), 200),
+        ("newest 50 by outcome alone", newest("outcome = 'denied'"), 200),
+        ("newest 50 by free-text word", newest("words @@ 'timeout'::tsquery"), 200),
+        ("newest 50 by two words and a negation", newest("words @@ 'helpdesk & timeout'::tsquery and actor <> 'u-kira'"), 200),
+        ("a rare id, in the sender's data", rare.to_owned(), 200),
+        ("histogram by hour with top actions", "select * from (select hour, action, n, row_number() over (partition by hour order by n desc) as place from (select date_trunc('hour', time) as hour, action, count(*) as n from events group by 1, 2) counted) ranked where place <= 3".to_owned(), 4),
+    ];
+    for (name, sql, rounds) in questions {
+        let mut times = cluster.times(&sql, rounds)?;
+        let first = times.first().copied().unwrap_or_default();
+        times.sort_by(f64::total_cmp);
+        let at =
+            |share: usize| times.get((times.len() * share / 100).min(times.len() - 1)).copied();
+        show(&format!(
+            "PostgreSQL, {name:38} p50 {:>9.2} ms  p99 {:>9.2} ms  first {first:>9.2} ms",
+            at(50).unwrap_or_default(),
+            at(99).unwrap_or_default()
+        ));
+    }
+    let sizes = "select 'table ' || pg_table_size('events') / count(*) || ', indexes ' || pg_indexes_size('events') / count(*) || ' bytes an event' from events";
+    show(&format!("PostgreSQL, {}", cluster.answer(sizes)?.trim()));
+    Ok(())
+}
+
+fn timed(events: u64, name: &str, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let started = Instant::now();
+    work()?;
+    let seconds = started.elapsed().as_secs_f64();
+    show(&format!("{name:52} {seconds:>8.0} s  {:>9.0} events/s", events as f64 / seconds));
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the command's result")]
+fn show(text: &str) {
+    println!("{text}");
+}
+
 #[expect(clippy::print_stdout, reason = "the command's result")]
 fn report(name: &str, rate: f64) {
     println!("{name:62} {rate:>12.0} events/s");
 }
 
 impl Cluster {
-    fn start() -> anyhow::Result<Self> {
+    fn start(more: &str) -> anyhow::Result<Self> {
         let bin = fs::read_dir("/usr/lib/postgresql")
             .context("PostgreSQL is needed: install the package postgresql")?
             .filter_map(Result::ok)
@@ -96,7 +183,7 @@ impl Cluster {
         cluster
             .as_postgres("initdb", &["-D", &cluster.data(), "--auth=trust", "--no-instructions"])?;
         let settings = format!(
-            "-c listen_addresses= -k {} -c fsync=on -c synchronous_commit=on -c max_connections=80",
+            "-c listen_addresses= -k {} -c fsync=on -c synchronous_commit=on -c max_connections=80 {more}",
             cluster.folder.display()
         );
         let log = cluster.folder.join("log").display().to_string();
@@ -133,6 +220,39 @@ impl Cluster {
             &["-h", &host, "-v", "ON_ERROR_STOP=1", "-q", "-c", sql, "postgres"],
         )
         .map(drop)
+    }
+
+    /// What a query answers, as text.
+    fn answer(&self, sql: &str) -> anyhow::Result<String> {
+        let host = self.folder.display().to_string();
+        self.as_postgres("psql", &["-h", &host, "-A", "-t", "-c", sql, "postgres"])
+    }
+
+    /// Loads the events that `indelible bench events` prints.
+    fn load(&self, program: &str, events: &str) -> anyhow::Result<()> {
+        let psql = self.bin.join("psql").display().to_string();
+        let copy = "copy loaded from stdin with (format csv, quote e'\\x01', delimiter e'\\x02')";
+        let pipe = format!(
+            "set -o pipefail; '{program}' bench events --events {events} | runuser -u postgres -- '{psql}' -h '{}' -v ON_ERROR_STOP=1 -q -c \"{copy}\" postgres",
+            self.folder.display()
+        );
+        run("bash", &["-c", &pipe])
+    }
+
+    /// Milliseconds of each of some rounds of a query, in one session.
+    fn times(&self, sql: &str, rounds: usize) -> anyhow::Result<Vec<f64>> {
+        let script = self.folder.join("search.sql");
+        let repeated = format!("{sql};\n").repeat(rounds);
+        fs::write(&script, format!("\\timing on\n\\o /dev/null\n{repeated}"))?;
+        let (host, script) = (self.folder.display().to_string(), script.display().to_string());
+        run("chown", &["postgres", &script])?;
+        let output = self.as_postgres("psql", &["-h", &host, "-q", "-f", &script, "postgres"])?;
+        let time = |line: &str| line.strip_prefix("Time: ")?.split(' ').next()?.parse().ok();
+        let times: Vec<f64> = output.lines().filter_map(time).collect();
+        if times.len() != rounds {
+            bail!("{} of {rounds} rounds have a time", times.len());
+        }
+        Ok(times)
     }
 
     /// Transactions per second.

@@ -10,10 +10,11 @@ use std::{
     fs,
     ops::Range,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 use tantivy::{
-    Index, IndexSettings, ReloadPolicy, Searcher, SegmentReader, indexer::merge_indices,
-    store::Compressor,
+    Index, IndexSettings, ReloadPolicy, Searcher, SegmentReader, columnar::Column,
+    indexer::merge_indices, store::Compressor,
 };
 
 const FACTS: &str = "piece.json";
@@ -39,7 +40,13 @@ pub(crate) struct Piece {
     pub(crate) folder: PathBuf,
     index: Index,
     searcher: Searcher,
+    /// Least and greatest time, occurred and received, of each zone of documents; only
+    /// of pieces that were asked for a time that begins or ends in them.
+    zones: [OnceLock<Vec<(i64, i64)>>; 2],
 }
+
+/// Zones of a piece, at most.
+const ZONES: u32 = 256;
 
 impl std::fmt::Debug for Piece {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -130,8 +137,14 @@ impl Piece {
         }
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
         let searcher: Searcher = reader.searcher();
-        let piece =
-            Self { start: range.start, end: range.end, folder: folder.to_owned(), index, searcher };
+        let piece = Self {
+            start: range.start,
+            end: range.end,
+            folder: folder.to_owned(),
+            index,
+            searcher,
+            zones: Default::default(),
+        };
         let docs = piece.segment().map(SegmentReader::max_doc);
         if docs.map(u64::from) == Some(range.end - range.start) {
             Ok(piece)
@@ -152,6 +165,34 @@ impl Piece {
         &self.searcher
     }
 
+    /// The documents among which all are that have these times (received, from, to).
+    pub(crate) fn span(&self, times: &[(bool, i64, i64)]) -> Result<Range<u32>> {
+        let Some(segment) = self.segment() else { return Ok(0..0) };
+        let docs = segment.max_doc();
+        let mut span = 0..docs;
+        for (received, from, to) in times.iter().copied() {
+            let column = if received { "received" } else { "time" };
+            let values = segment.fast_fields().i64(column)?;
+            if values.max_value() < from || values.min_value() >= to {
+                return Ok(0..0);
+            }
+            if values.min_value() >= from && values.max_value() < to {
+                continue;
+            }
+            let [occurred, arrived] = &self.zones;
+            let zones = if received { arrived } else { occurred };
+            let zones = zones.get_or_init(|| zones_of(&values, docs));
+            let touches = |(least, greatest): &(i64, i64)| *greatest >= from && *least < to;
+            let first = zones.iter().position(touches);
+            let last = zones.iter().rposition(touches);
+            let (Some(first), Some(last)) = (first, last) else { return Ok(0..0) };
+            let (first, end) =
+                (first as u32 * zone_size(docs), (last as u32 + 1) * zone_size(docs));
+            span = span.start.max(first)..span.end.min(end);
+        }
+        Ok(span)
+    }
+
     /// Index of a document.
     pub(crate) fn index_of(&self, doc: u32) -> u64 {
         self.end - 1 - u64::from(doc)
@@ -161,6 +202,21 @@ impl Piece {
     pub(crate) fn doc_at(&self, index: u64) -> u32 {
         (self.end - 1).saturating_sub(index) as u32
     }
+}
+
+fn zone_size(docs: u32) -> u32 {
+    docs.div_ceil(ZONES).max(1)
+}
+
+fn zones_of(values: &Column<i64>, docs: u32) -> Vec<(i64, i64)> {
+    let zone = |first: u32| {
+        (first..docs.min(first + zone_size(docs)))
+            .filter_map(|doc| values.first(doc))
+            .fold((i64::MAX, i64::MIN), |(least, greatest), value| {
+                (least.min(value), greatest.max(value))
+            })
+    };
+    (0..docs).step_by(zone_size(docs) as usize).map(zone).collect()
 }
 
 pub(crate) fn other(error: impl std::fmt::Display) -> tantivy::TantivyError {

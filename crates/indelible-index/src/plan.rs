@@ -34,15 +34,21 @@ pub(crate) struct Plan {
     /// At most the matches.
     lower: Boxed,
     pub(crate) trust: Trust,
+    /// Times that every match is in: (received, from, to).
+    pub(crate) times: Vec<(bool, i64, i64)>,
 }
 
 impl Plan {
     pub(crate) fn of(query: &Query, columns: &Columns) -> Self {
-        plan(&query.root, columns)
+        Self { times: query.times(), ..plan(&query.root, columns) }
+    }
+
+    fn new(upper: Boxed, lower: Boxed, trust: Trust) -> Self {
+        Self { upper, lower, trust, times: Vec::new() }
     }
 
     fn exact(query: Boxed) -> Self {
-        Self { lower: query.box_clone(), upper: query, trust: Trust::Exact }
+        Self::new(query.box_clone(), query, Trust::Exact)
     }
 }
 
@@ -52,8 +58,8 @@ fn plan(node: &Node, columns: &Columns) -> Plan {
         Node::And(nodes) => join(nodes, columns, all_of),
         Node::Or(nodes) => join(nodes, columns, any_of),
         Node::Not(node) => {
-            let Plan { upper, lower, trust } = plan(node, columns);
-            Plan { upper: without(lower), lower: without(upper), trust }
+            let Plan { upper, lower, trust, .. } = plan(node, columns);
+            Plan::new(without(lower), without(upper), trust)
         }
         Node::Leaf(leaf) => leaf_plan(leaf, columns),
     }
@@ -63,7 +69,7 @@ fn join(nodes: &[Node], columns: &Columns, join: fn(Vec<Boxed>) -> Boxed) -> Pla
     let plans: Vec<Plan> = nodes.iter().map(|node| plan(node, columns)).collect();
     let trust = plans.iter().map(|plan| plan.trust).max().unwrap_or(Trust::Exact);
     let (upper, lower) = plans.into_iter().map(|plan| (plan.upper, plan.lower)).unzip();
-    Plan { upper: join(upper), lower: join(lower), trust }
+    Plan::new(join(upper), join(lower), trust)
 }
 
 fn all_of(mut queries: Vec<Boxed>) -> Boxed {
@@ -116,7 +122,7 @@ fn leaf_plan(leaf: &Leaf, columns: &Columns) -> Plan {
             let trust = if is_long(tenant) { Trust::Read } else { Trust::Exact };
             let lower: Boxed =
                 if trust == Trust::Exact { query.box_clone() } else { Box::new(EmptyQuery) };
-            Plan { upper: query, lower, trust }
+            Plan::new(query, lower, trust)
         }
         Leaf::Keyword(field, value) => match (columns.keywords.get(field), value) {
             (Some(column), value) => keyword(*column, value),
@@ -140,7 +146,7 @@ fn leaf_plan(leaf: &Leaf, columns: &Columns) -> Plan {
             ([word], false) if word.len() < MAX_TOKEN => {
                 let found = term(columns.words, word);
                 let upper = any_of(vec![found.box_clone(), partial()]);
-                Plan { upper, lower: found, trust: Trust::UnlessPartial }
+                Plan::new(upper, found, Trust::UnlessPartial)
             }
             (tokens, prefix) => read(words(tokens, prefix, columns)),
         },
@@ -180,14 +186,14 @@ fn leaf_plan(leaf: &Leaf, columns: &Columns) -> Plan {
             let upper: Boxed = Box::new(range);
             let lower: Boxed =
                 if trust == Trust::Exact { upper.box_clone() } else { Box::new(EmptyQuery) };
-            Plan { upper, lower, trust }
+            Plan::new(upper, lower, trust)
         }
     }
 }
 
 /// Every candidate must be read.
 fn read(upper: Boxed) -> Plan {
-    Plan { upper, lower: Box::new(EmptyQuery), trust: Trust::Read }
+    Plan::new(upper, Box::new(EmptyQuery), Trust::Read)
 }
 
 fn keyword(column: Column, value: &Value) -> Plan {
@@ -204,7 +210,7 @@ fn keyword(column: Column, value: &Value) -> Plan {
         Value::Any => begins(column, ""),
     };
     let upper = any_of(vec![found.box_clone(), partial()]);
-    Plan { upper, lower: whole(found), trust: Trust::UnlessPartial }
+    Plan::new(upper, whole(found), Trust::UnlessPartial)
 }
 
 /// The part of a long text that is surely indexed, whatever its case takes of bytes.

@@ -9,9 +9,12 @@ use crate::{
     query::Query,
 };
 use indelible_log::LogError;
-use std::time::{Duration, Instant};
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
+};
 use tantivy::{
-    DocSet as _, TERMINATED,
+    DocSet as _,
     query::{EnableScoring, Weight},
 };
 
@@ -76,6 +79,8 @@ pub(crate) struct Prepared<'a> {
     trust: Trust,
     query: &'a Query,
     index: &'a LogIndex,
+    /// Documents among which all matches are.
+    span: Range<u32>,
 }
 
 impl<'a> Prepared<'a> {
@@ -86,7 +91,8 @@ impl<'a> Prepared<'a> {
         query: &'a Query,
     ) -> Result<Self, SearchError> {
         let weight = plan.upper.weight(EnableScoring::disabled_from_searcher(piece.searcher()))?;
-        Ok(Self { piece, weight, trust: plan.trust, query, index })
+        let span = piece.span(&plan.times)?;
+        Ok(Self { piece, weight, trust: plan.trust, query, index, span })
     }
 
     /// Whether no candidate has to be read.
@@ -108,6 +114,10 @@ impl<'a> Prepared<'a> {
         mut visit: impl FnMut(u32) -> Result<bool, SearchError>,
     ) -> Result<(), SearchError> {
         let Some(segment) = self.piece.segment() else { return Ok(()) };
+        let from = from.max(self.span.start);
+        if from >= self.span.end {
+            return Ok(());
+        }
         let exact = self.is_exact()?;
         let partial = match self.trust {
             Trust::UnlessPartial if !exact => Some(segment.fast_fields().u64("partial")?),
@@ -118,7 +128,7 @@ impl<'a> Prepared<'a> {
         if doc < from {
             doc = found.seek(from);
         }
-        while doc != TERMINATED {
+        while doc < self.span.end {
             let sure = exact || partial.as_ref().is_some_and(|column| column.first(doc) == Some(0));
             if (sure || self.index.is_match(self.query, self.piece.index_of(doc))?) && !visit(doc)?
             {

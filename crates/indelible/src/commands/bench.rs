@@ -2,7 +2,7 @@
 
 use crate::{
     Global,
-    commands::bench_search::measure,
+    commands::bench_search::{measure, print_events},
     company::Company,
     output::{self, FAINT, STRONG, count, line},
 };
@@ -67,6 +67,8 @@ enum What {
     Embedded,
     /// Ingest with indexing, and searches over the EVENTS that were appended
     Search,
+    /// No measurement: print the EVENTS that `search` appends, for other systems
+    Events,
     /// Authentication and authorisation, and what the trail adds to reads under load
     Access,
 }
@@ -89,6 +91,10 @@ pub(crate) fn figure(name: &str, value: f64, unit: &'static str, note: Option<St
 
 impl Bench {
     pub(crate) fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        if self.what == [What::Events] {
+            print_events(self.events);
+            return Ok(ExitCode::SUCCESS);
+        }
         let dir = self
             .dir
             .clone()

@@ -3,7 +3,7 @@
 use crate::{
     commands::bench::{Figures, Running, figure, get, post},
     company::Company,
-    output::count,
+    output::{self, count},
 };
 use std::{
     path::Path,
@@ -40,6 +40,7 @@ fn queries(events: u64) -> Vec<(&'static str, String)> {
 
 /// The request id of one event in the first batch.
 const RARE: &str = "req-rare-one";
+const REQUEST: &str = "\"request_id\":\"";
 
 fn encode(text: &str) -> String {
     text.bytes().map(|b| format!("%{b:02X}")).collect()
@@ -52,15 +53,16 @@ pub(crate) async fn measure(
     figures: &mut Figures,
 ) -> anyhow::Result<()> {
     let running = Running::start(dir).await?;
+    let memory = Memory::watch();
     let started = Instant::now();
     ingest(&running, events, connections).await?;
     let appended = started.elapsed();
     wait_until_indexed(&running, events).await?;
     let indexed = started.elapsed();
     let rate = |time: Duration| events as f64 / time.as_secs_f64();
-    let peak = peak_memory().map_or_else(String::new, |bytes| format!("peak memory {bytes}"));
     figures.push(figure("ingest over HTTP while indexing", rate(appended), "events/s", None));
-    figures.push(figure("the same, until all is indexed", rate(indexed), "events/s", Some(peak)));
+    figures.push(figure("the same, until all is indexed", rate(indexed), "events/s", None));
+    memory.push("until then", figures);
     let size = folder_size(&dir.join("index/bench"))?;
     figures.push(figure("index per event", size as f64 / events as f64, "bytes", None));
     let mut sender = running.connect().await?;
@@ -95,7 +97,74 @@ pub(crate) async fn measure(
         }
         push(figures, name, &mut times, "");
     }
+    memory.push("searches included", figures);
     running.stop().await
+}
+
+/// The events that [`measure`] appends, for other systems to be measured with.
+pub(crate) fn print_events(events: u64) {
+    let mut company = Company::new(0);
+    for n in 0..events {
+        let mut event = company.event(MONDAY_US + n as i64 * APART_US);
+        if n == 0 {
+            make_rare(&mut event);
+        }
+        output::line(event);
+    }
+}
+
+/// Gives the first event in a text the request id that is searched for.
+fn make_rare(text: &mut String) {
+    if let Some(at) = text.find(REQUEST) {
+        let from = at + REQUEST.len();
+        text.replace_range(from..from + RARE.len(), RARE);
+    }
+}
+
+/// Highest memory of this process, looked at now and then: its own, and with the pages
+/// of mapped files, which the system takes back when it needs them.
+struct Memory {
+    peak: Arc<(AtomicU64, AtomicU64)>,
+    watch: tokio::task::JoinHandle<()>,
+}
+
+impl Memory {
+    fn watch() -> Self {
+        let peak = Arc::new((AtomicU64::new(0), AtomicU64::new(0)));
+        let seen = Arc::clone(&peak);
+        let watch = tokio::spawn(async move {
+            loop {
+                let (own, all) = memory();
+                seen.0.fetch_max(own, Ordering::Relaxed);
+                seen.1.fetch_max(all, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+        Self { peak, watch }
+    }
+
+    fn push(&self, when: &str, figures: &mut Figures) {
+        let (own, all) = (&self.peak.0, &self.peak.1);
+        let all = format!("{} MiB with mapped files", count(all.load(Ordering::Relaxed) >> 10));
+        let own = (own.load(Ordering::Relaxed) >> 10) as f64;
+        figures.push(figure(&format!("peak memory, {when}"), own, "MiB", Some(all)));
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.watch.abort();
+    }
+}
+
+/// Resident memory in KiB: anonymous, and all.
+fn memory() -> (u64, u64) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kib = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+    };
+    (kib("RssAnon:"), kib("VmRSS:"))
 }
 
 fn push(figures: &mut Figures, name: &str, times: &mut [Duration], note: &str) {
@@ -110,10 +179,12 @@ fn push(figures: &mut Figures, name: &str, times: &mut [Duration], note: &str) {
 
 async fn ingest(running: &Running, events: u64, connections: usize) -> anyhow::Result<()> {
     let next = Arc::new(AtomicU64::new(0));
+    let bar = output::progress(events, "events");
     let mut tasks = Vec::new();
     for connection in 0..connections {
         let mut sender = running.connect().await?;
         let (next, authorization) = (Arc::clone(&next), Arc::clone(&running.authorization));
+        let bar = bar.clone();
         tasks.push(tokio::spawn(async move {
             let mut company = Company::new(connection as u64);
             loop {
@@ -124,11 +195,8 @@ async fn ingest(running: &Running, events: u64, connections: usize) -> anyhow::R
                 let last = (first + BATCH).min(events);
                 let lines = (first..last).map(|n| company.event(MONDAY_US + n as i64 * APART_US));
                 let mut body = lines.collect::<Vec<_>>().join("\n");
-                if first == 0
-                    && let Some(at) = body.find("\"request_id\":\"")
-                {
-                    let from = at + "\"request_id\":\"".len();
-                    body.replace_range(from..from + 12, RARE);
+                if first == 0 {
+                    make_rare(&mut body);
                 }
                 post(
                     &mut sender,
@@ -138,12 +206,14 @@ async fn ingest(running: &Running, events: u64, connections: usize) -> anyhow::R
                     body.into(),
                 )
                 .await?;
+                bar.inc(last - first);
             }
         }));
     }
     for task in tasks {
         task.await??;
     }
+    bar.finish_and_clear();
     Ok(())
 }
 
@@ -169,12 +239,4 @@ fn folder_size(path: &Path) -> std::io::Result<u64> {
         total += if found.is_dir() { folder_size(&entry.path())? } else { found.len() };
     }
     Ok(total)
-}
-
-/// Peak resident memory of this process, mapped pages of the index included.
-fn peak_memory() -> Option<String> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(format!("{} MiB", count(kib >> 10)))
 }
