@@ -20,6 +20,41 @@ pub struct SearchPage {
     pub problem: Option<String>,
 }
 
+/// A page of what a query found in several logs.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct LogsPage {
+    /// The events, in the order of their receipt.
+    pub items: Vec<LogEvent>,
+    /// Cursor of the next page; null at the end.
+    pub next: Option<String>,
+    /// The logs that were searched.
+    pub logs: Vec<SearchedLog>,
+}
+
+/// An event, and whose.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LogEvent {
+    /// Name of the log.
+    pub log: String,
+    /// The event.
+    #[serde(flatten)]
+    pub view: EventView,
+}
+
+/// A log that was searched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SearchedLog {
+    /// Its name.
+    pub log: String,
+    /// Records of it that were searched: the index may be a second behind.
+    pub indexed: u64,
+    /// Records of it.
+    pub size: u64,
+    /// Why its index does not go on, if that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
 /// How many records a query finds.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

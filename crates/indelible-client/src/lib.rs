@@ -21,7 +21,7 @@ pub use log::{AppendOptions, LogClient, VerifiedReceipt};
 pub use verify::{UrlVerdict, verify_url};
 
 use error::Result;
-use indelible_api::{Code, CreateLog, ErrorBody, LogInfo, Page};
+use indelible_api::{Code, CreateLog, ErrorBody, LogInfo, LogsPage, Page};
 use indelible_tlog::VerifyingKey;
 use reqwest::{
     Method, RequestBuilder, Response, StatusCode,
@@ -138,6 +138,28 @@ impl Client {
     /// [`ClientError`].
     pub async fn log_info(&self, name: &str) -> Result<LogInfo> {
         self.json(self.request(Method::GET, &format!("/v1/logs/{}", segment(name)))).await
+    }
+
+    /// Events that a query finds in several logs (names or patterns, with commas
+    /// between), in the order of their receipt.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn search_logs(
+        &self,
+        logs: &str,
+        q: &str,
+        oldest_first: bool,
+        limit: usize,
+        after: Option<&str>,
+        at_head: bool,
+    ) -> Result<LogsPage> {
+        let order = if oldest_first { "asc" } else { "desc" };
+        let after = after.map_or_else(String::new, |after| format!("&after={}", segment(after)));
+        let head = if at_head { "&consistency=head" } else { "" };
+        let (logs, q) = (segment(logs), segment(q));
+        let path = format!("/v1/events?logs={logs}&q={q}&order={order}&limit={limit}{after}{head}");
+        self.json(self.request(Method::GET, &path)).await
     }
 
     /// One log, with its key pinned; without one, the server's word is taken for it

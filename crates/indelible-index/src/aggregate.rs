@@ -192,7 +192,7 @@ impl LogIndex {
             }
         };
         match what {
-            What::Count if prepared.is_exact()? => {
+            What::Count if prepared.is_counted()? => {
                 part.count = prepared.weight.count(segment)?.into();
             }
             What::Count => prepared.each(0, |_| {

@@ -13,8 +13,10 @@ use std::{
     sync::OnceLock,
 };
 use tantivy::{
-    Index, IndexSettings, ReloadPolicy, Searcher, SegmentReader, columnar::Column,
-    indexer::merge_indices, store::Compressor,
+    Index, IndexSettings, ReloadPolicy, Searcher, SegmentReader,
+    columnar::{Cardinality, Column},
+    indexer::merge_indices,
+    store::Compressor,
 };
 
 const FACTS: &str = "piece.json";
@@ -43,6 +45,28 @@ pub(crate) struct Piece {
     /// Least and greatest time, occurred and received, of each zone of documents; only
     /// of pieces that were asked for a time that begins or ends in them.
     zones: [OnceLock<Vec<(i64, i64)>>; 2],
+}
+
+/// Where in a piece documents of some times can be.
+pub(crate) struct During {
+    /// None is outside.
+    pub(crate) span: Range<u32>,
+    /// What each inside must still be asked.
+    checks: Vec<(Column<i64>, Range<i64>)>,
+}
+
+impl During {
+    /// Whether a document in the span has the times.
+    pub(crate) fn holds(&self, doc: u32) -> bool {
+        self.checks
+            .iter()
+            .all(|(values, range)| values.first(doc).is_some_and(|value| range.contains(&value)))
+    }
+
+    /// Whether all of `docs` documents have the times.
+    pub(crate) fn is_all(&self, docs: u32) -> bool {
+        self.checks.is_empty() && self.span == (0..docs)
+    }
 }
 
 /// Zones of a piece, at most.
@@ -165,18 +189,20 @@ impl Piece {
         &self.searcher
     }
 
-    /// The documents among which all are that have these times (received, from, to).
-    pub(crate) fn span(&self, times: &[(bool, i64, i64)]) -> Result<Range<u32>> {
-        let Some(segment) = self.segment() else { return Ok(0..0) };
+    /// What these times (received, from, to) mean in this piece.
+    pub(crate) fn during(&self, times: &[(bool, i64, i64)]) -> Result<During> {
+        let nothing = During { span: 0..0, checks: Vec::new() };
+        let Some(segment) = self.segment() else { return Ok(nothing) };
         let docs = segment.max_doc();
-        let mut span = 0..docs;
+        let mut during = During { span: 0..docs, checks: Vec::new() };
         for (received, from, to) in times.iter().copied() {
             let column = if received { "received" } else { "time" };
             let values = segment.fast_fields().i64(column)?;
             if values.max_value() < from || values.min_value() >= to {
-                return Ok(0..0);
+                return Ok(nothing);
             }
-            if values.min_value() >= from && values.max_value() < to {
+            let is_inside = values.min_value() >= from && values.max_value() < to;
+            if is_inside && values.get_cardinality() == Cardinality::Full {
                 continue;
             }
             let [occurred, arrived] = &self.zones;
@@ -185,12 +211,13 @@ impl Piece {
             let touches = |(least, greatest): &(i64, i64)| *greatest >= from && *least < to;
             let first = zones.iter().position(touches);
             let last = zones.iter().rposition(touches);
-            let (Some(first), Some(last)) = (first, last) else { return Ok(0..0) };
+            let (Some(first), Some(last)) = (first, last) else { return Ok(nothing) };
             let (first, end) =
                 (first as u32 * zone_size(docs), (last as u32 + 1) * zone_size(docs));
-            span = span.start.max(first)..span.end.min(end);
+            during.span = during.span.start.max(first)..during.span.end.min(end);
+            during.checks.push((values, from..to));
         }
-        Ok(span)
+        Ok(during)
     }
 
     /// Index of a document.

@@ -40,7 +40,9 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn of(query: &Query, columns: &Columns) -> Self {
-        Self { times: query.times(), ..plan(&query.root, columns) }
+        let mut times = Vec::new();
+        let rest = take_times(&query.root, &mut times);
+        Self { times, ..plan(&rest, columns) }
     }
 
     fn new(upper: Boxed, lower: Boxed, trust: Trust) -> Self {
@@ -52,10 +54,27 @@ impl Plan {
     }
 }
 
+/// Takes out the times that every match is in: they are asked of the columns, zone by
+/// zone, not of the index.
+fn take_times(node: &Node, times: &mut Vec<(bool, i64, i64)>) -> Node {
+    match node {
+        Node::And(nodes) => Node::And(nodes.iter().map(|node| take_times(node, times)).collect()),
+        Node::Leaf(Leaf::Time { received, from, to }) => {
+            times.push((*received, *from, *to));
+            Node::All
+        }
+        other => other.clone(),
+    }
+}
+
 fn plan(node: &Node, columns: &Columns) -> Plan {
     match node {
         Node::All => Plan::exact(Box::new(AllQuery)),
-        Node::And(nodes) => join(nodes, columns, all_of),
+        Node::And(nodes) => {
+            let narrowing: Vec<Node> =
+                nodes.iter().filter(|node| **node != Node::All).cloned().collect();
+            join(&narrowing, columns, all_of)
+        }
         Node::Or(nodes) => join(nodes, columns, any_of),
         Node::Not(node) => {
             let Plan { upper, lower, trust, .. } = plan(node, columns);

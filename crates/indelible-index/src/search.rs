@@ -4,17 +4,14 @@
 use crate::{
     doc::Source,
     index::{LogIndex, Snapshot},
-    piece::Piece,
+    piece::{During, Piece},
     plan::{Plan, Trust},
     query::Query,
 };
 use indelible_log::LogError;
-use std::{
-    ops::Range,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 use tantivy::{
-    DocSet as _,
+    DocSet as _, SegmentReader,
     query::{EnableScoring, Weight},
 };
 
@@ -80,7 +77,7 @@ pub(crate) struct Prepared<'a> {
     query: &'a Query,
     index: &'a LogIndex,
     /// Documents among which all matches are.
-    span: Range<u32>,
+    during: During,
 }
 
 impl<'a> Prepared<'a> {
@@ -91,12 +88,18 @@ impl<'a> Prepared<'a> {
         query: &'a Query,
     ) -> Result<Self, SearchError> {
         let weight = plan.upper.weight(EnableScoring::disabled_from_searcher(piece.searcher()))?;
-        let span = piece.span(&plan.times)?;
-        Ok(Self { piece, weight, trust: plan.trust, query, index, span })
+        let during = piece.during(&plan.times)?;
+        Ok(Self { piece, weight, trust: plan.trust, query, index, during })
+    }
+
+    /// Whether every document that the index finds matches.
+    pub(crate) fn is_counted(&self) -> Result<bool, SearchError> {
+        let docs = self.piece.segment().map_or(0, SegmentReader::max_doc);
+        Ok(self.during.is_all(docs) && self.is_exact()?)
     }
 
     /// Whether no candidate has to be read.
-    pub(crate) fn is_exact(&self) -> Result<bool, SearchError> {
+    fn is_exact(&self) -> Result<bool, SearchError> {
         match (self.trust, self.piece.segment()) {
             (Trust::Exact, _) => Ok(true),
             (Trust::UnlessPartial, Some(segment)) => {
@@ -114,8 +117,8 @@ impl<'a> Prepared<'a> {
         mut visit: impl FnMut(u32) -> Result<bool, SearchError>,
     ) -> Result<(), SearchError> {
         let Some(segment) = self.piece.segment() else { return Ok(()) };
-        let from = from.max(self.span.start);
-        if from >= self.span.end {
+        let from = from.max(self.during.span.start);
+        if from >= self.during.span.end {
             return Ok(());
         }
         let exact = self.is_exact()?;
@@ -128,9 +131,11 @@ impl<'a> Prepared<'a> {
         if doc < from {
             doc = found.seek(from);
         }
-        while doc < self.span.end {
+        while doc < self.during.span.end {
             let sure = exact || partial.as_ref().is_some_and(|column| column.first(doc) == Some(0));
-            if (sure || self.index.is_match(self.query, self.piece.index_of(doc))?) && !visit(doc)?
+            if self.during.holds(doc)
+                && (sure || self.index.is_match(self.query, self.piece.index_of(doc))?)
+                && !visit(doc)?
             {
                 return Ok(());
             }

@@ -1,7 +1,7 @@
 //! The OpenAPI document, generated from the handlers and the wire types.
 
 use crate::routes::{
-    acts, append, events, exports, grants, logs, proofs, search, system, tlog, tokens, views,
+    acts, append, events, exports, grants, logs, many, proofs, search, system, tlog, tokens, views,
 };
 use utoipa::OpenApi;
 
@@ -27,6 +27,7 @@ use utoipa::OpenApi;
         search::facets,
         search::histogram,
         search::tail,
+        many::search_logs,
         exports::delete_export,
         exports::download_export,
         exports::list_exports,

@@ -95,13 +95,6 @@ impl Query {
         matches(&self.root, doc)
     }
 
-    /// Times that every match is in: (received, from, to).
-    pub(crate) fn times(&self) -> Vec<(bool, i64, i64)> {
-        let mut found = Vec::new();
-        times(&self.root, &mut found);
-        found
-    }
-
     /// The same query, in these parts of the log only: whoever asks sees, counts and
     /// learns nothing of the rest.
     #[must_use]
@@ -123,14 +116,6 @@ impl Query {
         };
         let narrowed = Node::Or(parts.iter().map(part).collect());
         Self { root: Node::And(vec![self.root, narrowed]) }
-    }
-}
-
-fn times(node: &Node, found: &mut Vec<(bool, i64, i64)>) {
-    match node {
-        Node::And(nodes) => nodes.iter().for_each(|node| times(node, found)),
-        Node::Leaf(Leaf::Time { received, from, to }) => found.push((*received, *from, *to)),
-        Node::All | Node::Or(_) | Node::Not(_) | Node::Leaf(_) => {}
     }
 }
 

@@ -72,7 +72,7 @@ pub(crate) enum Order {
 /// What a search waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum Consistency {
+pub(crate) enum Consistency {
     /// Everything that was in the log when it was asked.
     Head,
 }

@@ -6,6 +6,7 @@ pub(crate) mod events;
 pub(crate) mod exports;
 pub(crate) mod grants;
 pub(crate) mod logs;
+pub(crate) mod many;
 pub(crate) mod proofs;
 pub(crate) mod search;
 pub(crate) mod system;

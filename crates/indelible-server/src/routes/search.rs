@@ -32,6 +32,8 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 use utoipa::IntoParams;
 
+/// What is said of an index that does not go on.
+pub(crate) const PROBLEM: &str = "the index does not go on; the server's log says why";
 /// How long `consistency=head` waits.
 const HEAD_WAIT: Duration = Duration::from_secs(30);
 /// Time between two comments that keep a silent tail open.
@@ -98,8 +100,12 @@ impl Cursor {
 
 /// A query of a caller: parsed, and narrowed to what it may see.
 pub(crate) fn query(caller: &Caller, q: &str, now_us: i64) -> Result<Query> {
-    let parsed = parse(q, now_us).map_err(|e| ApiError::new(Code::InvalidQuery, e.to_string()))?;
-    Ok(caller.scope.narrow(parsed))
+    Ok(caller.scope.narrow(parsed(q, now_us)?))
+}
+
+/// A query as it was typed.
+pub(crate) fn parsed(q: &str, now_us: i64) -> Result<Query> {
+    parse(q, now_us).map_err(|e| ApiError::new(Code::InvalidQuery, e.to_string()))
 }
 
 pub(crate) fn index_of(app: &App, name: &str) -> Result<Arc<LogIndex>> {
@@ -166,9 +172,7 @@ pub(crate) async fn find(
             next,
             indexed: hits.indexed,
             size: log.head().size,
-            problem: index
-                .problem()
-                .map(|_| "the index does not go on; the server's log says why".to_owned()),
+            problem: index.problem().map(|_| PROBLEM.to_owned()),
         };
         let mut response = Json(page).into_response();
         response.extensions_mut().insert(shown);

@@ -6,7 +6,8 @@ use crate::{
     access::{Permission, gate::gate},
     app::App,
     routes::{
-        acts, append, events, exports, grants, logs, proofs, search, system, tlog, tokens, views,
+        acts, append, events, exports, grants, logs, many, proofs, search, system, tlog, tokens,
+        views,
     },
 };
 use axum::{
@@ -66,6 +67,7 @@ macro_rules! routes {
 }
 
 routes! {
+    GET "/v1/events" Known false Never "access.event.list" many::search_logs;
     GET "/v1/logs" Known false Counted "access.log.list" logs::list_logs;
     POST "/v1/logs" Manage false Never "control.log.create" logs::create_log;
     GET "/v1/logs/{log}" Describe false Counted "access.log.read" logs::show_log;

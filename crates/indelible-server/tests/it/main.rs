@@ -4,6 +4,7 @@
 mod access;
 mod appending;
 mod crash;
+mod exports;
 mod hostile;
 mod lifecycle;
 mod matrix;

@@ -37,6 +37,8 @@ fn rows() -> BTreeMap<&'static str, Row> {
     use Tenant::{Hidden, Refused, Same};
     let row = |roles, status, tenant| Row { roles, status, tenant };
     [
+        // Of logs that the caller may read: perhaps none.
+        ("GET /v1/events", row(ALL, 200, Same)),
         ("GET /v1/logs", row(ALL, 200, Same)),
         // The name is taken: whoever may create logs is told so.
         ("POST /v1/logs", row(OPERATE, 409, Same)),

@@ -33,7 +33,7 @@ async fn filled(data: &std::path::Path) -> TestServer {
     server
 }
 
-fn encode(q: &str) -> String {
+pub(crate) fn encode(q: &str) -> String {
     q.bytes().map(|b| format!("%{b:02X}")).collect()
 }
 

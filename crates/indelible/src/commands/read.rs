@@ -171,6 +171,13 @@ pub(crate) fn print_row(view: &EventView, as_json: bool) -> anyhow::Result<()> {
     if as_json {
         return output::json(view);
     }
+    print_row_of(None, view);
+    Ok(())
+}
+
+/// The same, with the name of its log.
+pub(crate) fn print_row_of(log: Option<&str>, view: &EventView) {
+    let log = log.map_or_else(String::new, |log| format!("{log:12}  "));
     let text = |pointer: &str| view.event.pointer(pointer).and_then(Value::as_str).unwrap_or("-");
     let actor = view
         .event
@@ -189,11 +196,10 @@ pub(crate) fn print_row(view: &EventView, as_json: bool) -> anyhow::Result<()> {
     };
     let time = text("/time").get(..19).unwrap_or_else(|| text("/time"));
     line(format_args!(
-        "{FAINT}{:>8}{FAINT:#}  {time}  {style}{result:8}{style:#}  {actor}  {STRONG}{}{STRONG:#}  {target}",
+        "{FAINT}{log}{:>8}{FAINT:#}  {time}  {style}{result:8}{style:#}  {actor}  {STRONG}{}{STRONG:#}  {target}",
         view.index,
         text("/action")
     ));
-    Ok(())
 }
 
 impl Prove {

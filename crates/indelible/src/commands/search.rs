@@ -3,10 +3,13 @@
 use crate::{
     Global,
     commands::access::{report, short},
-    commands::{open_log, read::print_row},
+    commands::{
+        connect, open_log,
+        read::{print_row, print_row_of},
+    },
     output::{self, BAD, FAINT, STRONG, count, line, note, table},
 };
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use indelible_api::{FacetsRequest, HistogramRequest, SaveView};
 use indelible_client::LogClient;
 use std::process::ExitCode;
@@ -16,9 +19,10 @@ use std::process::ExitCode;
 /// The query is what docs/query.md describes:
 /// `actor:alice action:iam.role.* outcome:denied ip:10.0.0.0/8 after:7d -target.type:bucket "free text"`,
 /// with OR and parentheses. Every search is in the trail before its answer.
+/// Several logs are searched at once: `prod,billing`, `prod-*`, `'*'`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Search {
-    /// Name of the log
+    /// Name of the log; or several, with commas between, each perhaps with * at its end
     log: String,
     /// Query, best in quotes; after -- if it begins with a minus
     query: Vec<String>,
@@ -47,6 +51,9 @@ pub(crate) struct Search {
 
 impl Search {
     pub(crate) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        if self.log.contains([',', '*']) {
+            return self.logs(global).await;
+        }
         let log = open_log(global, &self.log, None).await?;
         let mut q = self.query.join(" ");
         if let Some(name) = &self.view {
@@ -77,6 +84,49 @@ impl Search {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// Events of several logs.
+    async fn logs(&self, global: &Global) -> anyhow::Result<ExitCode> {
+        if self.count || self.view.is_some() || self.histogram.is_some() || !self.facet.is_empty() {
+            bail!("--count, --facet, --histogram and --view are about one log");
+        }
+        let (client, q) = (connect(global)?, self.query.join(" "));
+        let (mut shown, mut after, mut at_head) = (0, None, self.head);
+        while shown < self.lines {
+            let limit = (self.lines - shown).min(1000);
+            let page = client
+                .search_logs(&self.log, &q, self.oldest, limit, after.as_deref(), at_head)
+                .await?;
+            at_head = false;
+            for event in &page.items {
+                if global.json {
+                    output::json(event)?;
+                } else {
+                    print_row_of(Some(&event.log), &event.view);
+                }
+            }
+            shown += page.items.len();
+            for log in &page.logs {
+                behind(Some(&log.log), log.indexed, log.size, log.problem.as_deref());
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        self.ending(shown, after.is_some(), global);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn ending(&self, shown: usize, is_more: bool, global: &Global) {
+        if shown == 0 && !global.json {
+            line("nothing found");
+        } else if is_more {
+            note(format_args!(
+                "{FAINT}there may be more: -n shows more, --count says how many{FAINT:#}"
+            ));
+        }
+    }
+
     async fn events(&self, log: &LogClient, q: &str, global: &Global) -> anyhow::Result<()> {
         let (mut shown, mut after) = (0, None);
         while shown < self.lines {
@@ -86,16 +136,7 @@ impl Search {
                 print_row(view, global.json)?;
             }
             shown += page.items.len();
-            if page.indexed < page.size {
-                note(format_args!(
-                    "{FAINT}searched {} of {} records; the index goes on (--head waits){FAINT:#}",
-                    count(page.indexed),
-                    count(page.size)
-                ));
-            }
-            if let Some(problem) = page.problem {
-                note(format_args!("{BAD}{problem}{BAD:#}"));
-            }
+            behind(None, page.indexed, page.size, page.problem.as_deref());
             match page.next {
                 Some(next) => after = Some(next),
                 None => {
@@ -104,13 +145,7 @@ impl Search {
                 }
             }
         }
-        if shown == 0 && !global.json {
-            line("nothing found");
-        } else if after.is_some() {
-            note(format_args!(
-                "{FAINT}there may be more: -n shows more, --count says how many{FAINT:#}"
-            ));
-        }
+        self.ending(shown, after.is_some(), global);
         Ok(())
     }
 
@@ -133,6 +168,21 @@ impl Search {
             }
         }
         Ok(())
+    }
+}
+
+/// Says so where not all of a log was searched.
+fn behind(log: Option<&str>, indexed: u64, size: u64, problem: Option<&str>) {
+    let of = log.map_or_else(String::new, |log| format!("{log}: "));
+    if indexed < size {
+        note(format_args!(
+            "{FAINT}{of}searched {} of {} records; the index goes on (--head waits){FAINT:#}",
+            count(indexed),
+            count(size)
+        ));
+    }
+    if let Some(problem) = problem {
+        note(format_args!("{BAD}{of}{problem}{BAD:#}"));
     }
 }
 
