@@ -56,7 +56,7 @@ codes! {
     MethodNotAllowed = "method_not_allowed", 405;
     /// The body did not arrive in time.
     Timeout = "timeout", 408;
-    /// No token, grant or waiting act with that id.
+    /// No token, grant, waiting act or export with that id.
     EntryNotFound = "entry_not_found", 404;
     /// The act cannot be done in this state; the message says why.
     Conflict = "conflict", 409;
@@ -74,7 +74,7 @@ codes! {
     RateLimited = "rate_limited", 429;
     /// A defect of the server, or stored bytes that are damaged; see its log.
     Internal = "internal", 500;
-    /// Too much at once; try again after Retry-After seconds. Nothing was appended.
+    /// Too much at once; try again after Retry-After seconds. Nothing was done.
     Overloaded = "overloaded", 503;
     /// The log stopped after a storage error; what was in flight may or may not have
     /// been appended. An operator must look.
@@ -87,7 +87,7 @@ codes! {
     TrailUnavailable = "trail_unavailable", 503;
     /// The identity provider's keys cannot be fetched, and none are cached.
     IssuerUnavailable = "issuer_unavailable", 503;
-    /// No room on the log's storage; nothing was appended.
+    /// No room on the storage; nothing was written.
     StorageFull = "storage_full", 507;
 }
 

@@ -28,5 +28,7 @@ pub use aggregate::{Buckets, Facet, Histogram};
 pub use doc::{Doc, Source};
 pub use field::Field;
 pub use index::{IndexError, IndexOptions, LogIndex};
-pub use query::{EXAMPLES, Part, Query, QueryError, fields_help, parse, reference_markdown};
+pub use query::{
+    EXAMPLES, Part, Query, QueryError, fields_help, length_us, parse, reference_markdown,
+};
 pub use search::{Hits, Order, SearchError};

@@ -88,6 +88,8 @@ pub struct Limits {
     pub connections: usize,
     /// Requests at a time whose body is over 1 MiB; more wait.
     pub large_bodies: usize,
+    /// Searches at a time; more wait for their turn.
+    pub searches: usize,
     /// Time for a request's head, and between two parts of its body.
     pub idle: Duration,
     /// Time that running requests get when the server stops.
@@ -99,6 +101,7 @@ impl Default for Limits {
         Self {
             connections: 1024,
             large_bodies: 4,
+            searches: 16,
             idle: Duration::from_secs(30),
             shutdown: Duration::from_secs(30),
         }
@@ -146,6 +149,7 @@ pub struct App {
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
     pub(crate) large_bodies: Arc<Semaphore>,
+    pub(crate) searches: Semaphore,
     pub(crate) control: Controller,
     pub(crate) trail: Trail,
     pub(crate) limiter: Limiter,
@@ -217,6 +221,7 @@ impl App {
             limits: config.limits,
             metrics: Metrics::new(),
             large_bodies: Arc::new(Semaphore::new(config.limits.large_bodies)),
+            searches: Semaphore::new(config.limits.searches),
             control,
             trail: Trail::new(access_log),
             limiter: Limiter::new(config.access.rates),

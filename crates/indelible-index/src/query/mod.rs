@@ -14,6 +14,7 @@ use std::net::IpAddr;
 
 pub use parse::{QueryError, fields_help, parse};
 pub use reference::{EXAMPLES, reference_markdown};
+pub use time::length_us;
 
 /// A parsed query. Relative times are resolved.
 #[derive(Debug, Clone, PartialEq)]

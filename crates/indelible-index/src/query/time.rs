@@ -9,7 +9,7 @@ fn micros(text: &str) -> Option<i64> {
 /// `2026-03-01T12:30`, a whole RFC 3339 time (one microsecond), or an age such as `7d`
 /// (from then on).
 pub(crate) fn span(text: &str, now_us: i64) -> Option<(i64, i64)> {
-    if let Some(age) = age(text) {
+    if let Some(age) = length_us(text) {
         return Some((now_us.saturating_sub(age), now_us));
     }
     let upper = text.to_ascii_uppercase();
@@ -47,8 +47,9 @@ pub(crate) fn span(text: &str, now_us: i64) -> Option<(i64, i64)> {
     }
 }
 
-/// Microseconds of an age such as `90s`, `15m`, `12h`, `7d`, `2w`.
-fn age(text: &str) -> Option<i64> {
+/// Microseconds of a length of time such as `90s`, `15m`, `12h`, `7d`, `2w`.
+#[must_use]
+pub fn length_us(text: &str) -> Option<i64> {
     let unit = text.chars().last()?;
     let seconds = match unit {
         's' => 1,

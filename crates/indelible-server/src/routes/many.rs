@@ -8,12 +8,11 @@ use crate::{
         token::redact,
     },
     app::App,
-    body::in_background,
     error::{ApiError, Result},
     params::Params,
     routes::{
         events::{Consistency, Order, shown, view},
-        search::{PROBLEM, index_of, parsed, reach_head},
+        search::{PROBLEM, index_of, parsed, reach_head, searching},
     },
     trail::{Access, Outcome},
 };
@@ -163,7 +162,7 @@ pub(crate) async fn search_logs(
         places.push(Place { name, log, index, scope, query, beyond });
     }
     let (order, limit) = (params.order, params.limit);
-    let (places, items, beyond) = in_background(move || {
+    let (places, items, beyond) = searching(&app, move || {
         let (items, beyond) = merge(&places, order, limit)?;
         Ok((places, items, beyond))
     })

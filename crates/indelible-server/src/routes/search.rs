@@ -36,6 +36,8 @@ use utoipa::IntoParams;
 pub(crate) const PROBLEM: &str = "the index does not go on; the server's log says why";
 /// How long `consistency=head` waits.
 const HEAD_WAIT: Duration = Duration::from_secs(30);
+/// How long a search waits for its turn.
+const TURN_WAIT: Duration = Duration::from_secs(10);
 /// Time between two comments that keep a silent tail open.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Events that wait for a slow reader of a tail, and how long before it is cut off.
@@ -134,6 +136,19 @@ pub(crate) async fn reach_head(index: &LogIndex, log: &Log) -> Result<()> {
     }
 }
 
+/// Runs a search: some at a time, so that they neither take all threads and memory nor
+/// hold up each other; the others wait a while.
+pub(crate) async fn searching<T: Send + 'static>(
+    app: &App,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let turn = tokio::time::timeout(TURN_WAIT, app.searches.acquire()).await;
+    let _turn = turn.map_err(|_| {
+        ApiError::new(Code::Overloaded, "too many searches at once; try again").retry_after(2)
+    })?;
+    in_background(work).await
+}
+
 /// A page of a search: the part of `GET …/events` with `q`.
 #[expect(clippy::too_many_arguments, reason = "the parameters of the route")]
 pub(crate) async fn find(
@@ -154,7 +169,7 @@ pub(crate) async fn find(
     if at_head {
         reach_head(&index, &log).await?;
     }
-    in_background(move || {
+    searching(app, move || {
         let search_order = match order {
             Order::Asc => SearchOrder::OldestFirst,
             Order::Desc => SearchOrder::NewestFirst,
@@ -216,7 +231,7 @@ pub(crate) async fn count(
     let wanted: CountRequest = receive_json(&app, &headers, body).await?;
     let index = index_of(&app, &name)?;
     let query = query(&caller, &wanted.q, app.control.now().as_micros())?;
-    in_background(move || {
+    searching(&app, move || {
         let indexed = *index.indexed().borrow();
         Ok(counted(&wanted.q, Count { count: index.count(&query)?, indexed }))
     })
@@ -241,7 +256,7 @@ pub(crate) async fn facets(
         wanted.fields.iter().map(|name| counted_field(name)).collect::<Result<_>>()?;
     let index = index_of(&app, &name)?;
     let query = query(&caller, &wanted.q, app.control.now().as_micros())?;
-    in_background(move || {
+    searching(&app, move || {
         let indexed = *index.indexed().borrow();
         let mut facets = Vec::with_capacity(fields.len());
         for field in fields {
@@ -265,7 +280,8 @@ pub(crate) async fn histogram(
     body: Body,
 ) -> Result<Response> {
     let wanted: HistogramRequest = receive_json(&app, &headers, body).await?;
-    let interval_us = interval(&wanted.interval).ok_or_else(|| {
+    let interval = length_us(&wanted.interval).filter(|interval| *interval > 0);
+    let interval_us = interval.ok_or_else(|| {
         ApiError::invalid(format!(
             "interval {:?} is not a number and s, m, h, d or w, such as 1h",
             wanted.interval
@@ -278,7 +294,7 @@ pub(crate) async fn histogram(
     let by = wanted.by.as_deref().map(counted_field).transpose()?;
     let index = index_of(&app, &name)?;
     let query = query(&caller, &wanted.q, app.control.now().as_micros())?;
-    in_background(move || {
+    searching(&app, move || {
         let indexed = *index.indexed().borrow();
         let found = index.histogram(&query, interval_us, by.map(|field| (field, wanted.limit)))?;
         let buckets = found.buckets.into_iter().map(|(start, (count, values))| Bucket {
@@ -289,20 +305,6 @@ pub(crate) async fn histogram(
         Ok(counted(&wanted.q, HistogramBuckets { buckets: buckets.collect(), indexed }))
     })
     .await
-}
-
-fn interval(text: &str) -> Option<i64> {
-    let unit = text.chars().last()?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        'd' => 86_400,
-        'w' => 7 * 86_400,
-        _ => return None,
-    };
-    let number: i64 = text.strip_suffix(unit)?.parse().ok()?;
-    number.checked_mul(seconds * 1_000_000).filter(|interval| *interval > 0)
 }
 
 /// Around which record, and by what it belongs together.
@@ -342,7 +344,7 @@ pub(crate) async fn context(
     }
     let log = app.log(&name)?;
     let index = index_of(&app, &name)?;
-    in_background(move || {
+    searching(&app, move || {
         let at = locate(&log, &record, &caller.scope)?;
         let q = match params.by.as_str() {
             "position" => String::new(),

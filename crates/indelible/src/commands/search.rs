@@ -121,9 +121,7 @@ impl Search {
         if shown == 0 && !global.json {
             line("nothing found");
         } else if is_more {
-            note(format_args!(
-                "{FAINT}there may be more: -n shows more, --count says how many{FAINT:#}"
-            ));
+            note(format_args!("{FAINT}there may be more: -n shows more{FAINT:#}"));
         }
     }
 
@@ -174,15 +172,15 @@ impl Search {
 /// Says so where not all of a log was searched.
 fn behind(log: Option<&str>, indexed: u64, size: u64, problem: Option<&str>) {
     let of = log.map_or_else(String::new, |log| format!("{log}: "));
-    if indexed < size {
-        note(format_args!(
-            "{FAINT}{of}searched {} of {} records; the index goes on (--head waits){FAINT:#}",
-            count(indexed),
-            count(size)
-        ));
-    }
-    if let Some(problem) = problem {
-        note(format_args!("{BAD}{of}{problem}{BAD:#}"));
+    let (seen, all) = (count(indexed), count(size));
+    match problem {
+        Some(problem) => {
+            note(format_args!("{BAD}{of}searched {seen} of {all} records: {problem}{BAD:#}"))
+        }
+        None if indexed < size => note(format_args!(
+            "{FAINT}{of}searched {seen} of {all} records; the index goes on (--head waits){FAINT:#}"
+        )),
+        None => {}
     }
 }
 
