@@ -24,7 +24,9 @@ use indelible_api::{
     HistogramBuckets, HistogramRequest, MAX_PAGE, Page, SearchPage, ValueCount,
 };
 use indelible_event::Timestamp;
-use indelible_index::{Field, LogIndex, Order as SearchOrder, Query, SearchError, Source, parse};
+use indelible_index::{
+    Field, LogIndex, Order as SearchOrder, Query, SearchError, Source, length_us, parse,
+};
 use indelible_log::Log;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
