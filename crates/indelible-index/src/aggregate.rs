@@ -7,11 +7,13 @@ use crate::{
     piece::Piece,
     plan::Plan,
     query::Query,
+    rollup,
     schema::counted_name,
     search::{Deadline, Prepared, SearchError},
 };
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// Time for one count over everything.
@@ -52,7 +54,7 @@ pub(crate) enum What {
 }
 
 /// What one piece adds.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Part {
     count: u64,
     values: HashMap<String, u64>,
@@ -80,7 +82,31 @@ impl Kept {
 }
 
 impl Part {
-    fn entries(&self) -> usize {
+    /// Takes the values of another.
+    pub(crate) fn set_values(&mut self, other: Self) {
+        self.values = other.values;
+    }
+
+    /// The values alone.
+    pub(crate) fn only_values(self) -> Self {
+        Self { values: self.values, ..Self::default() }
+    }
+
+    /// The buckets alone, in longer ones.
+    pub(crate) fn in_buckets_of(self, interval_us: i64) -> Self {
+        let mut longer = Self::default();
+        for (start, (count, values)) in self.buckets {
+            let start = start.div_euclid(interval_us).saturating_mul(interval_us);
+            let bucket = longer.buckets.entry(start).or_default();
+            bucket.0 += count;
+            for (value, count) in values {
+                *bucket.1.entry(value).or_default() += count;
+            }
+        }
+        longer
+    }
+
+    pub(crate) fn entries(&self) -> usize {
         1 + self.values.len()
             + self.buckets.values().map(|(_, values)| 1 + values.len()).sum::<usize>()
     }
@@ -159,7 +185,11 @@ impl LogIndex {
                 if let Some(kept) = self.kept().lock().parts.get(&key) {
                     return Ok(Arc::clone(kept));
                 }
-                let part = Arc::new(self.part(piece, &plan, query, what, deadline)?);
+                let part = match rollup::kept(piece, query, what) {
+                    Some(part) => part,
+                    None => self.part(piece, &plan, query, what, deadline)?,
+                };
+                let part = Arc::new(part);
                 if piece.end - piece.start >= KEPT_RECORDS {
                     self.kept().lock().keep(key, &part);
                 }
@@ -169,6 +199,12 @@ impl LogIndex {
         let mut total = Part::default();
         parts?.iter().for_each(|part| total.add(part));
         Ok(total)
+    }
+
+    /// Counts all records of a piece.
+    pub(crate) fn count_all(&self, piece: &Piece, what: &What) -> Result<Part, SearchError> {
+        let query = Query::all();
+        self.part(piece, &Plan::of(&query, self.columns()), &query, what, Deadline::after(TIME))
     }
 
     fn part(

@@ -225,7 +225,16 @@ impl LogIndex {
         let pieces = self.snapshot().pieces;
         let Some(run) = self.run(&pieces) else { return Ok(false) };
         let old = pieces.get(run.clone()).unwrap_or_default();
-        let merged = Arc::new(Piece::merge(&self.log, &self.columns, &self.folder, old)?);
+        let merged = Piece::merge(&self.log, &self.columns, &self.folder, old)?;
+        if merged.end - merged.start == self.options.shard
+            && let Err(error) = self.roll_up(&merged)
+        {
+            tracing::warn!(
+                error = chain(&error),
+                "a shard is not added up; it is counted when asked"
+            );
+        }
+        let merged = Arc::new(merged);
         // If we crash here both are there, and the longer one is taken. Meanwhile pieces
         // were added at the end only, so the run is still where it was.
         self.change(|pieces| drop(pieces.splice(run, [merged])));

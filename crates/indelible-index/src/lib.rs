@@ -21,6 +21,7 @@ mod piece;
 mod plan;
 mod query;
 mod range;
+mod rollup;
 mod schema;
 mod search;
 

@@ -372,6 +372,7 @@ impl App {
     /// and, once an hour or at the `end`, when credentials were last used.
     pub(crate) async fn write_down(&self, last_uses: bool, end: bool) {
         self.trail.flush(end).await;
+        self.exports.expire(self.control.now());
         if last_uses {
             let used = self.trail.take_used();
             if !used.is_empty()

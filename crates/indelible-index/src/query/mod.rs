@@ -90,6 +90,15 @@ impl Query {
         Self { root: Node::All }
     }
 
+    /// Whether it says nothing, so that every record matches.
+    pub(crate) fn is_all(&self) -> bool {
+        match &self.root {
+            Node::All => true,
+            Node::And(nodes) => nodes.is_empty(),
+            Node::Or(_) | Node::Not(_) | Node::Leaf(_) => false,
+        }
+    }
+
     /// Whether a record matches.
     #[must_use]
     pub fn matches(&self, doc: &Doc<'_>) -> bool {

@@ -101,6 +101,12 @@ fn check(index: &LogIndex, scan: &Scan<'_>, query: &Query, name: &str) {
     }
     let facet = index.facet(query, Field::Action, 100).unwrap();
     assert_eq!(facet.values.into_iter().collect::<BTreeMap<_, _>>(), actions, "{name}, facet");
+    let tenants = index.facet(query, Field::Tenant, 100).unwrap();
+    let mut expected_tenants = BTreeMap::new();
+    for tenant in expected.iter().filter_map(|at| scan.events[*at as usize].tenant.clone()) {
+        *expected_tenants.entry(tenant).or_insert(0u64) += 1;
+    }
+    assert_eq!(tenants.values.into_iter().collect::<BTreeMap<_, _>>(), expected_tenants, "{name}");
     let histogram = index.histogram(query, DAY, Some((Field::Action, 2))).unwrap();
     let counts: BTreeMap<i64, u64> =
         histogram.buckets.iter().map(|(start, (count, _))| (*start, *count)).collect();
@@ -253,8 +259,10 @@ proptest! {
         let place = folder.path().join("index");
         let mut index = LogIndex::open(Arc::clone(&log), &place, SMALL).unwrap();
         let mut rest = events.as_slice();
+        // Everything, too: full shards keep what that adds up to.
+        let texts = queries.into_iter().chain([String::new()]);
         let parsed: Vec<(String, Query)> =
-            queries.into_iter().map(|text| { let query = parse(&text, 0).unwrap(); (text, query) }).collect();
+            texts.map(|text| { let query = parse(&text, 0).unwrap(); (text, query) }).collect();
         for (round, cut) in cuts.iter().cycle().enumerate() {
             let (now, later) = rest.split_at(rest.len().min(*cut));
             rest = later;
@@ -370,6 +378,7 @@ fn merged_pieces_are_one_for_each_full_shard_and_few_for_the_rest() {
         ]
     );
     assert!(names.len() < 14, "{names:?}");
+    assert!(place.join("000000000192-000000000256/rollup.json").exists(), "added up");
     assert_eq!(index.count(&Query::all()).unwrap(), 300);
     // The same folder under another log is not believed.
     let other = open_log(&folder.path().join("other"));

@@ -27,6 +27,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 use tokio::sync::Semaphore;
 use write::Writer;
@@ -40,6 +41,12 @@ const KEPT_US: i64 = 24 * 3_600_000_000;
 /// Records found in one pass of the index, and written in one go.
 const FOUND: usize = 50_000;
 const PART: usize = 500;
+
+/// How often an index that is waited for is asked whether it goes on.
+const LOOK: Duration = Duration::from_secs(2);
+/// What an export leaves free of the disk that it shares with the logs: a twentieth, and
+/// no more than this.
+const LEFT_FREE: u64 = 1 << 30;
 
 const FILE: &str = "file";
 const FACTS: &str = "export.json";
@@ -221,9 +228,16 @@ async fn make(app: &Arc<App>, caller: &Caller, job: &Arc<Job>, order: Wanted) ->
         || ApiError::new(Code::EntryNotFound, "the server stopped before it was finished");
     let mut stopping = app.stopping.subscribe();
     let mut indexed = index.indexed();
-    tokio::select! {
-        reached = indexed.wait_for(|indexed| *indexed >= size) => drop(reached.map_err(|_| stopped())?),
-        _ = stopping.wait_for(|stopping| *stopping) => return Err(stopped()),
+    while *indexed.borrow_and_update() < size {
+        if index.problem().is_some() {
+            let message = "the index does not go on, and has not reached what is to be exported; the server's log says why";
+            return Err(ApiError::new(Code::IndexBehind, message));
+        }
+        tokio::select! {
+            // Looked at again now and then: an index that stands still tells nobody.
+            _ = tokio::time::timeout(LOOK, indexed.changed()) => {}
+            _ = stopping.wait_for(|stopping| *stopping) => return Err(stopped()),
+        }
     }
     let (owned, format, proofs) = (Arc::clone(job), manifest.format, manifest.proofs);
     let mut writer = in_background(move || {
@@ -253,8 +267,10 @@ async fn make(app: &Arc<App>, caller: &Caller, job: &Arc<Job>, order: Wanted) ->
             }
             let part: Vec<u64> = part.iter().copied().filter(|index| *index < size).collect();
             let (log, scope) = (Arc::clone(&log), Arc::clone(&caller.scope));
+            let folder = job.folder.clone();
             let written;
             (writer, written) = in_background(move || {
+                leave_room(&folder).map_err(|e| not_written(&e))?;
                 let written = write_part(&log, &scope, &mut writer, &part, proofs.then_some(size))?;
                 Ok((writer, written))
             })
@@ -363,10 +379,20 @@ async fn finish(app: &Arc<App>, caller: &Caller, job: &Arc<Job>, made: Result<Ma
 
 fn not_written(error: &io::Error) -> ApiError {
     if error.kind() == io::ErrorKind::StorageFull {
-        let message = "no space is left where exports are written; nothing of it is kept, and the log is not touched by it";
+        let message = "too little space is left where exports are written; nothing of it is kept, and the log is not touched by it";
         return ApiError::new(Code::StorageFull, message);
     }
     ApiError::internal("the export could not be written; the server's log says why", error)
+}
+
+/// The logs need room more than an export does.
+fn leave_room(folder: &Path) -> io::Result<()> {
+    let disk = rustix::fs::statvfs(folder)?;
+    let (free, all) = (disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize);
+    match free < LEFT_FREE.min(all / 20) {
+        true => Err(io::ErrorKind::StorageFull.into()),
+        false => Ok(()),
+    }
 }
 
 fn create(folder: &Path) -> io::Result<fs::File> {

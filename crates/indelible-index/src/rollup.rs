@@ -1,0 +1,71 @@
+//! What a full shard adds up to by the hour, over all its records: counted once, when the
+//! shard is merged, and kept beside it. Counts over everything are then the same work
+//! for a log of any size but for the number of its shards.
+
+use crate::{
+    aggregate::{Part, What},
+    field::{FIELD_NAMES, Field},
+    index::LogIndex,
+    piece::{Piece, other},
+    query::Query,
+    search::SearchError,
+};
+use std::{collections::BTreeMap, fs};
+
+const FILE: &str = "rollup.json";
+const HOUR_US: i64 = 3_600_000_000;
+/// Entries of a field with so many values that it is not kept.
+const MAX_ENTRIES: usize = 50_000;
+
+/// By the name of a counted field, or for no field.
+type Rollup = BTreeMap<String, Part>;
+
+fn key(field: Option<Field>) -> &'static str {
+    match field {
+        Some(field) => field.name(),
+        None => "",
+    }
+}
+
+impl LogIndex {
+    /// Counts a piece and keeps the result in its folder.
+    pub(crate) fn roll_up(&self, piece: &Piece) -> Result<(), SearchError> {
+        let mut rollup = Rollup::new();
+        let counted =
+            FIELD_NAMES.iter().map(|(_, field)| *field).filter(|field| field.is_counted());
+        for field in std::iter::once(None).chain(counted.map(Some)) {
+            let by_hour = What::Histogram { interval_us: HOUR_US, by: field };
+            // Too many hours, or values: those are counted when somebody asks.
+            let Ok(mut part) = self.count_all(piece, &by_hour) else { continue };
+            if let Some(field) = field {
+                part.set_values(self.count_all(piece, &What::Facet(field))?);
+            }
+            if part.entries() <= MAX_ENTRIES {
+                rollup.insert(key(field).to_owned(), part);
+            }
+        }
+        let text = serde_json::to_vec(&rollup).map_err(other)?;
+        // If we crash while this is written it cannot be read, and is not used.
+        fs::write(piece.folder.join(FILE), text).map_err(other)?;
+        Ok(())
+    }
+}
+
+/// What a piece adds up to for a query that every record matches, if that was kept.
+pub(crate) fn kept(piece: &Piece, query: &Query, what: &What) -> Option<Part> {
+    if !query.is_all() {
+        return None;
+    }
+    let field = match what {
+        What::Facet(field) => Some(*field),
+        What::Histogram { interval_us, by } if interval_us % HOUR_US == 0 => *by,
+        What::Histogram { .. } | What::Count => return None,
+    };
+    let text = fs::read(piece.folder.join(FILE)).ok()?;
+    let mut rollup: Rollup = serde_json::from_slice(&text).ok()?;
+    let part = rollup.remove(key(field))?;
+    Some(match what {
+        What::Histogram { interval_us, .. } => part.in_buckets_of(*interval_us),
+        _ => part.only_values(),
+    })
+}
