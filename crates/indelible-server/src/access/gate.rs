@@ -216,7 +216,8 @@ async fn answered(
         access.outcome = Outcome::Failure(status.as_u16().to_string());
     }
     let is_denied = matches!(access.outcome, Outcome::Denied(..));
-    if access.principal.is_none() || (route.trail == Trailed::Never && !is_denied) {
+    let is_done = matches!(route.trail, Trailed::Never | Trailed::ByLog);
+    if access.principal.is_none() || (is_done && !is_denied) {
         return response;
     }
     if status.is_success() {

@@ -24,6 +24,8 @@ pub enum Trailed {
     Never,
     /// A record for each answer.
     Each,
+    /// A record for each answer and each log in it, written by the handler.
+    ByLog,
     /// A record for the first, and the number of like ones for each minute.
     Counted,
 }
@@ -67,7 +69,7 @@ macro_rules! routes {
 }
 
 routes! {
-    GET "/v1/events" Known false Never "access.event.list" many::search_logs;
+    GET "/v1/events" Known false ByLog "access.event.list" many::search_logs;
     GET "/v1/logs" Known false Counted "access.log.list" logs::list_logs;
     POST "/v1/logs" Manage false Never "control.log.create" logs::create_log;
     GET "/v1/logs/{log}" Describe false Counted "access.log.read" logs::show_log;
@@ -157,6 +159,7 @@ pub fn permissions_markdown() -> String {
         let trail = match route.trail {
             Trailed::Never => "refusals",
             Trailed::Each => "each",
+            Trailed::ByLog => "each, for every log",
             Trailed::Counted => "first, and the count of a minute",
         };
         let public = if route.public { "anybody" } else { "" };
