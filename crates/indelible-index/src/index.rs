@@ -9,6 +9,7 @@ use indelible_log::{Log, chain};
 use parking_lot::{Mutex, RwLock};
 use std::{
     fs, io,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -90,10 +91,24 @@ impl LogIndex {
         Ok(index)
     }
 
+    /// Makes the folder, or closes it to others: it holds the words of what is in the log.
+    fn make_folder(&self) -> Result<(), IndexError> {
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder);
+        made.and_then(|()| {
+            let mut permissions = fs::metadata(&self.folder)?.permissions();
+            if permissions.mode() & 0o077 != 0 {
+                permissions.set_mode(0o700);
+                fs::set_permissions(&self.folder, permissions)?;
+            }
+            Ok(())
+        })
+        .map_err(|e| IndexError::Folder(self.folder.clone(), e))
+    }
+
     /// Reads the folder anew. Neither extending nor merging must be on its way.
     fn load(&self) -> Result<(), IndexError> {
         let failed = |e| IndexError::Folder(self.folder.clone(), e);
-        fs::create_dir_all(&self.folder).map_err(failed)?;
+        self.make_folder()?;
         let mut ranges = Vec::new();
         for entry in fs::read_dir(&self.folder).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
@@ -194,7 +209,7 @@ impl LogIndex {
         if from >= size {
             return Ok(false);
         }
-        fs::create_dir_all(&self.folder).map_err(|e| IndexError::Folder(self.folder.clone(), e))?;
+        self.make_folder()?;
         let shard_end = (from / self.options.shard + 1) * self.options.shard;
         let end = size.min(shard_end);
         // With much to do, two pieces at a time, each whole steps long.

@@ -9,7 +9,7 @@ use indelible_event::{NATIVE, format_named};
 use indelible_index::{Field, IndexOptions, LogIndex, Order, Part, Query, Source, parse};
 use indelible_log::{Batch, DataDir, Kind, Log, Options};
 use proptest::prelude::*;
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 
 /// Small pieces, so that a small log has many shards and merges.
 pub(crate) const SMALL: IndexOptions = IndexOptions { shard: 64, step: 8, fan_in: 3 };
@@ -380,6 +380,12 @@ fn merged_pieces_are_one_for_each_full_shard_and_few_for_the_rest() {
     assert!(names.len() < 14, "{names:?}");
     assert!(place.join("000000000192-000000000256/rollup.json").exists(), "added up");
     assert_eq!(index.count(&Query::all()).unwrap(), 300);
+    // The words of events are nobody else's business: also where the folder was open.
+    let mode = || std::fs::metadata(&place).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(), 0o700);
+    std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o755)).unwrap();
+    drop(LogIndex::open(Arc::clone(&log), &place, SMALL).unwrap());
+    assert_eq!(mode(), 0o700);
     // The same folder under another log is not believed.
     let other = open_log(&folder.path().join("other"));
     append(&other, &vec![event.to_owned(); 70]);
