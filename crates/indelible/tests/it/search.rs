@@ -47,6 +47,16 @@ fn search_count_facet_histogram_view_and_follow() {
             && said.contains("did you mean action?"),
         "{said}"
     );
+    // Several logs at once.
+    server.ok(&["log", "create", "stage"]);
+    server.ok(&["append", "stage", &file]);
+    let found = server.ok(&["search", "prod,stage", "--head", "--json", "actor:bob", "-n", "99"]);
+    let of = |log: &str| found.matches(&format!("\"log\":\"{log}\"")).count();
+    assert_eq!((of("prod"), of("stage")), (15, 15), "{found}");
+    let found = server.ok(&["search", "*", "actor:bob", "outcome:denied", "--oldest"]);
+    assert!(found.starts_with("prod ") && found.contains("\nstage "), "{found}");
+    let refused = server.run(&["search", "*", "--count"]);
+    assert!(text(&refused.stderr).contains("about one log"));
     server.ok(&["view", "save", "prod", "refused", "outcome:denied", "--description", "daily"]);
     assert!(server.ok(&["view", "list", "prod"]).contains("outcome:denied"));
     assert_eq!(server.ok(&["search", "prod", "--view", "refused", "--count"]), "3\n");
