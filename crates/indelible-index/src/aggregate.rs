@@ -14,7 +14,11 @@ use crate::{
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 /// Time for one count over everything.
 const TIME: Duration = Duration::from_secs(30);
@@ -110,27 +114,24 @@ impl Part {
         1 + self.values.len()
             + self.buckets.values().map(|(_, values)| 1 + values.len()).sum::<usize>()
     }
-
-    fn add(&mut self, other: &Self) {
-        self.count += other.count;
-        for (value, count) in &other.values {
-            *self.values.entry(value.clone()).or_default() += count;
-        }
-        for (start, (count, values)) in &other.buckets {
-            let bucket = self.buckets.entry(*start).or_default();
-            bucket.0 += count;
-            for (value, count) in values {
-                *bucket.1.entry(value.clone()).or_default() += count;
-            }
-        }
-    }
 }
 
-fn top(values: HashMap<String, u64>, limit: usize) -> Vec<(String, u64)> {
-    let mut values: Vec<(String, u64)> = values.into_iter().collect();
-    values.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+type Values = HashMap<String, u64>;
+
+/// The sum of counts by value, of a bucket or of everything.
+fn sum<'a>(of: &[&'a Values]) -> FxHashMap<&'a str, u64> {
+    let mut sum = FxHashMap::default();
+    for (value, count) in of.iter().copied().flatten() {
+        *sum.entry(value.as_str()).or_default() += count;
+    }
+    sum
+}
+
+fn top<'a>(values: impl IntoIterator<Item = (&'a str, u64)>, limit: usize) -> Vec<(String, u64)> {
+    let mut values: Vec<(&str, u64)> = values.into_iter().collect();
+    values.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
     values.truncate(limit);
-    values
+    values.into_iter().map(|(value, count)| (value.to_owned(), count)).collect()
 }
 
 impl LogIndex {
@@ -139,7 +140,7 @@ impl LogIndex {
     /// # Errors
     /// [`SearchError`].
     pub fn count(&self, query: &Query) -> Result<u64, SearchError> {
-        Ok(self.total(query, &What::Count)?.count)
+        Ok(self.parts(query, &What::Count)?.iter().map(|part| part.count).sum())
     }
 
     /// The values of a counted field ([`Field::is_counted`]) in matching records.
@@ -147,8 +148,9 @@ impl LogIndex {
     /// # Errors
     /// [`SearchError`].
     pub fn facet(&self, query: &Query, field: Field, limit: usize) -> Result<Facet, SearchError> {
-        let total = self.total(query, &What::Facet(field))?;
-        Ok(Facet { distinct: total.values.len() as u64, values: top(total.values, limit) })
+        let parts = self.parts(query, &What::Facet(field))?;
+        let values = sum(&parts.iter().map(|part| &part.values).collect::<Vec<_>>());
+        Ok(Facet { distinct: values.len() as u64, values: top(values, limit) })
     }
 
     /// Matching records by time of occurrence, in buckets of `interval_us`, perhaps
@@ -164,21 +166,35 @@ impl LogIndex {
     ) -> Result<Histogram, SearchError> {
         let interval_us = interval_us.max(1);
         let what = What::Histogram { interval_us, by: by.map(|(field, _)| field) };
-        let total = self.total(query, &what)?;
+        let parts = self.parts(query, &what)?;
         let limit = by.map_or(0, |(_, limit)| limit);
-        let buckets = total
-            .buckets
-            .into_iter()
-            .map(|(start, (count, values))| (start, (count, top(values, limit))));
+        // Nearly every bucket is in one piece, or in two neighbours.
+        let mut all: BTreeMap<i64, (u64, Vec<&Values>)> = BTreeMap::new();
+        for (start, (count, values)) in parts.iter().flat_map(|part| &part.buckets) {
+            let bucket = all.entry(*start).or_default();
+            bucket.0 += count;
+            bucket.1.push(values);
+            if all.len() > MAX_BUCKETS {
+                return Err(SearchError::TooManyBuckets);
+            }
+        }
+        let buckets = all.into_iter().map(|(start, (count, values))| {
+            let values = match values.as_slice() {
+                [only] => top(only.iter().map(|(value, count)| (value.as_str(), *count)), limit),
+                several => top(sum(several), limit),
+            };
+            (start, (count, values))
+        });
         Ok(Histogram { buckets: buckets.collect() })
     }
 
-    fn total(&self, query: &Query, what: &What) -> Result<Part, SearchError> {
+    /// What each piece adds.
+    fn parts(&self, query: &Query, what: &What) -> Result<Vec<Arc<Part>>, SearchError> {
         let Snapshot { pieces, .. } = self.snapshot();
         let plan = Plan::of(query, self.columns());
         let name: Arc<str> = format!("{query:?}").into();
         let deadline = Deadline::after(TIME);
-        let parts: Result<Vec<Arc<Part>>, SearchError> = pieces
+        pieces
             .par_iter()
             .map(|piece| {
                 let key = (piece.start, piece.end, Arc::clone(&name), what.clone());
@@ -195,10 +211,7 @@ impl LogIndex {
                 }
                 Ok(part)
             })
-            .collect();
-        let mut total = Part::default();
-        parts?.iter().for_each(|part| total.add(part));
-        Ok(total)
+            .collect()
     }
 
     /// Counts all records of a piece.
