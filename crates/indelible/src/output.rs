@@ -17,6 +17,20 @@ pub(crate) fn line(text: impl std::fmt::Display) {
     }
 }
 
+/// Prints a line of a table, cut to the width of the terminal if it goes to one.
+pub(crate) fn row(text: &str) {
+    let terminal = console::Term::stdout();
+    match terminal.is_term() {
+        true => line(console::truncate_str(text, terminal.size().1.into(), "…")),
+        false => line(text),
+    }
+}
+
+/// What somebody sent, without what would steer the reader's terminal.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
 /// Prints a line of a server's, which goes on when nobody reads it.
 pub(crate) fn say(text: impl std::fmt::Display) {
     writeln!(anstream::stdout(), "{text}").unwrap_or_default();
@@ -40,8 +54,8 @@ pub(crate) fn table(heading: &[&str], rows: Vec<Vec<String>>) {
         cells.collect::<Vec<_>>().join("  ")
     };
     line(format_args!("{STRONG}{}{STRONG:#}", print(heading.to_vec())));
-    for row in &rows {
-        line(print(row.iter().map(String::as_str).collect()));
+    for cells in &rows {
+        row(&plain(&print(cells.iter().map(String::as_str).collect())));
     }
 }
 

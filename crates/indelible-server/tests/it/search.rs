@@ -341,7 +341,11 @@ async fn a_deleted_index_comes_back_and_raw_logs_have_none() {
     for _ in 0..200 {
         let count = post(&server, &server.token, "count", json!({ "q": "actor:ada" })).await.1;
         assert!(count["count"].as_u64().unwrap() <= 200);
-        if count["indexed"] == 600 && folder.path().join("index/prod").exists() {
+        // What is searched meanwhile may be the old piece, open and no longer on disk.
+        let pieces = std::fs::read_dir(folder.path().join("index/prod")).into_iter().flatten();
+        let is_last = |name: &std::ffi::OsStr| name.to_string_lossy().ends_with("-000000000600");
+        let is_rebuilt = pieces.flatten().any(|piece| is_last(&piece.file_name()));
+        if count["indexed"] == 600 && is_rebuilt {
             break;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -3,7 +3,7 @@
 use crate::{
     Global,
     commands::open_log,
-    output::{self, BAD, FAINT, GOOD, STRONG, line},
+    output::{self, BAD, FAINT, GOOD, STRONG, line, plain},
 };
 use anyhow::Context as _;
 use indelible_api::EventView;
@@ -195,10 +195,11 @@ pub(crate) fn print_row_of(log: Option<&str>, view: &EventView) {
         _ => FAINT,
     };
     let time = text("/time").get(..19).unwrap_or_else(|| text("/time"));
-    line(format_args!(
-        "{FAINT}{log}{:>8}{FAINT:#}  {time}  {style}{result:8}{style:#}  {actor}  {STRONG}{}{STRONG:#}  {target}",
+    let (time, actor, action) = (plain(time), plain(actor), plain(text("/action")));
+    output::row(&format!(
+        "{FAINT}{log}{:>8}{FAINT:#}  {time}  {style}{result:8}{style:#}  {actor}  {STRONG}{action}{STRONG:#}  {}",
         view.index,
-        text("/action")
+        plain(&target)
     ));
 }
 

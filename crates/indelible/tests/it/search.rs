@@ -47,6 +47,17 @@ fn search_count_facet_histogram_view_and_follow() {
             && said.contains("did you mean action?"),
         "{said}"
     );
+    // What somebody sent does not steer the reader's terminal.
+    server.ok(&["log", "create", "hostile"]);
+    let steering = event("h").replace("ada", "a\\u001b[2Jb");
+    fs::write(folder.path().join("hostile"), steering).unwrap();
+    server.ok(&["append", "hostile", &folder.path().join("hostile").display().to_string()]);
+    for arguments in
+        [&["search", "hostile", "--head", "", "--facet", "actor"][..], &["search", "hostile", ""]]
+    {
+        let shown = server.ok(arguments);
+        assert!(shown.contains("a\u{fffd}[2Jb") && !shown.contains('\u{1b}'), "{shown:?}");
+    }
     // Several logs at once.
     server.ok(&["log", "create", "stage"]);
     server.ok(&["append", "stage", &file]);
