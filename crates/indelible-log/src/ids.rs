@@ -19,9 +19,9 @@ use std::{
     sync::Arc,
 };
 
-const MAGIC: [u8; 8] = *b"INDIDS1\n";
+const MAGIC: [u8; 8] = *b"INDIDS2\n";
 const HEADER_LEN: usize = 44;
-const TRAILER_LEN: usize = 8;
+const TRAILER_LEN: usize = 4;
 /// Low bits of an entry: offset of the record from the run's first.
 const OFFSET_BITS: u32 = 28;
 /// Runs merged into one; a run has 1, 16, 256 or 4,096 segments.
@@ -29,9 +29,14 @@ const FAN_IN: u64 = 16;
 const MAX_SEGMENTS: u64 = 4096;
 /// Filter bits per entry; about one false candidate in a thousand lookups.
 const FILTER_BITS: u64 = 14;
-const FILTER_PROBES: u32 = 6;
+const FILTER_PROBES: usize = 6;
+/// Segments of the largest run whose filter is kept in memory. Of larger ones, which are
+/// few, one block is read for each lookup: memory does not grow with the log.
+const MAX_KEPT: u64 = 16;
 /// Entries read at a time when searching a run on disk.
 const PAGE: u64 = 512;
+/// Bytes written at a time.
+const BUFFER: usize = 1 << 20;
 
 /// Hash of an id: the first eight bytes of its SHA-256. Not secret; someone who
 /// makes ids collide makes lookups slower, never wrong.
@@ -127,8 +132,9 @@ pub(crate) struct Run {
     pub(crate) segments: u64,
     path: String,
     entries: u64,
-    entries_crc: u32,
-    filter: Vec<u64>,
+    blocks: u64,
+    /// The blocks of the filter, of a small run.
+    kept: Option<Vec<u8>>,
     blob: Arc<dyn Blob>,
 }
 
@@ -199,7 +205,8 @@ impl Runs {
         entries.sort_unstable();
         let mut runs = self.runs.clone();
         let count = entries.len() as u64;
-        runs.push(Arc::new(Run::write(store, segment, 1, count, entries.into_iter().map(Ok))?));
+        let all = || entries.iter().copied().map(Ok);
+        runs.push(Arc::new(Run::write(store, segment, 1, count, all)?));
         let mut superseded = Vec::new();
         while let Some(row) = mergeable(&runs) {
             let parts = runs.split_off(runs.len() - row);
@@ -245,66 +252,81 @@ impl Run {
         let path = path(first_segment, segments);
         let blob = store.open(&path)?;
         let header = blob.read_vec(0, HEADER_LEN.min(blob.size() as usize))?;
-        let (entries, words) = decode_header(&header, first_segment, segments)
-            .filter(|(entries, words)| {
-                let len = entries.checked_add(*words).and_then(|n| n.checked_mul(8));
-                len == blob.size().checked_sub((HEADER_LEN + TRAILER_LEN) as u64) && *words > 0
+        let (entries, blocks) = decode_header(&header, first_segment, segments)
+            .filter(|(entries, blocks)| {
+                let len = entries
+                    .checked_mul(8)
+                    .and_then(|len| len.checked_add(blocks.checked_mul(Block::LEN)?));
+                len == blob.size().checked_sub((HEADER_LEN + TRAILER_LEN) as u64) && *blocks > 0
             })
             .ok_or_else(|| damaged(&path, 0, "malformed id run"))?;
-        let filter_at = HEADER_LEN as u64 + 8 * entries;
-        let bytes = blob.read_vec(filter_at, 8 * words as usize)?;
-        let trailer = blob.read_vec(filter_at + 8 * words, TRAILER_LEN)?;
-        let mut fields = Fields::new(&trailer);
-        let (entries_crc, filter_crc) = (fields.u32(), fields.u32());
-        if Some(crc32c::crc32c(&bytes)) != filter_crc {
-            return Err(damaged(&path, filter_at, "id filter does not match its checksum"));
+        let mut run = Self { first_segment, segments, path, entries, blocks, kept: None, blob };
+        if segments <= MAX_KEPT {
+            let kept = run.blob.read_vec(run.filter_at(), (blocks * Block::LEN) as usize)?;
+            for (block, bytes) in kept.chunks_exact(Block::LEN as usize).enumerate() {
+                run.checked(block as u64, bytes)?;
+            }
+            run.kept = Some(kept);
         }
-        let filter = bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
-        let entries_crc = entries_crc.unwrap_or_default();
-        Ok(Self { first_segment, segments, path, entries, entries_crc, filter, blob })
+        Ok(run)
     }
 
-    /// Writes a run of `count` entries, which come in ascending order.
-    fn write(
+    /// Writes a run of `count` entries, which come in ascending order, as often as they
+    /// are asked for.
+    fn write<I: Iterator<Item = Result<u64>>>(
         store: &dyn Store,
         first_segment: u64,
         segments: u64,
         count: u64,
-        entries: impl Iterator<Item = Result<u64>>,
+        entries: impl Fn() -> I,
     ) -> Result<Self> {
         let path = path(first_segment, segments);
         let io = |e| StoreError::io("write", &path, e);
-        let words = (count * FILTER_BITS).div_ceil(64).max(1);
-        let mut filter = vec![0u64; words as usize];
+        let blocks = (count * FILTER_BITS).div_ceil(Block::BITS).max(1);
         let mut header = MAGIC.to_vec();
-        for field in [first_segment, segments, count, words] {
+        for field in [first_segment, segments, count, blocks] {
             header.extend_from_slice(&field.to_le_bytes());
         }
         header.extend_from_slice(&crc32c::crc32c(&header).to_le_bytes());
         let mut writer = store.writer(&path)?;
         writer.write_all(&header).map_err(io)?;
-        let mut buffer = Vec::new();
-        let mut entries_crc = 0;
-        for entry in entries {
-            let entry = entry?;
-            filter_insert(&mut filter, entry >> OFFSET_BITS);
-            buffer.extend_from_slice(&entry.to_le_bytes());
-            if buffer.len() >= 1 << 20 {
-                entries_crc = crc32c::crc32c_append(entries_crc, &buffer);
+        let mut buffer = Vec::with_capacity(BUFFER + Block::LEN as usize);
+        let mut crc = 0;
+        for entry in entries() {
+            buffer.extend_from_slice(&entry?.to_le_bytes());
+            if buffer.len() >= BUFFER {
+                crc = crc32c::crc32c_append(crc, &buffer);
                 writer.write_all(&buffer).map_err(io)?;
                 buffer.clear();
             }
         }
-        entries_crc = crc32c::crc32c_append(entries_crc, &buffer);
-        let filter_bytes: Vec<u8> = filter.iter().flat_map(|word| word.to_le_bytes()).collect();
-        let mut trailer = entries_crc.to_le_bytes().to_vec();
-        trailer.extend_from_slice(&crc32c::crc32c(&filter_bytes).to_le_bytes());
-        for part in [&buffer, &filter_bytes, &trailer] {
-            writer.write_all(part).map_err(io)?;
+        crc = crc32c::crc32c_append(crc, &buffer);
+        // Hashes ascend, and with them the blocks they are in: one is filled at a time.
+        let (mut block, mut at) = (Block::default(), 0);
+        let mut leave = |block: &mut Block| {
+            buffer.extend_from_slice(&std::mem::take(block).bytes());
+            if buffer.len() >= BUFFER {
+                writer.write_all(&buffer)?;
+                buffer.clear();
+            }
+            Ok(())
+        };
+        for entry in entries() {
+            let short = entry? >> OFFSET_BITS;
+            while at < block_of(short, blocks) {
+                leave(&mut block).map_err(io)?;
+                at += 1;
+            }
+            block.insert(short);
         }
+        while at < blocks {
+            leave(&mut block).map_err(io)?;
+            at += 1;
+        }
+        buffer.extend_from_slice(&crc.to_le_bytes());
+        writer.write_all(&buffer).map_err(io)?;
         writer.finish()?;
-        let blob = store.open(&path)?;
-        Ok(Self { first_segment, segments, path, entries: count, entries_crc, filter, blob })
+        Self::open(store, first_segment, segments)
     }
 
     /// One run over the same segments as `parts`.
@@ -312,27 +334,54 @@ impl Run {
         let first_segment = parts.first().map_or(0, |run| run.first_segment);
         let segments = parts.iter().map(|run| run.segments).sum();
         let count = parts.iter().map(|run| run.entries).sum();
-        let mut cursors: Vec<Cursor<'_>> = parts
-            .iter()
-            .map(|run| Cursor::new(run, (run.first_segment - first_segment) * SEGMENT_RECORDS))
-            .collect();
-        // Sixteen cursors: a scan for the least is as fast as a heap, and plainer.
-        let merged = std::iter::from_fn(|| {
-            let mut least: Option<(u64, usize)> = None;
-            for (n, cursor) in cursors.iter_mut().enumerate() {
-                match cursor.peek() {
-                    Ok(Some(entry)) if least.is_none_or(|(known, _)| entry < known) => {
-                        least = Some((entry, n))
+        let merged = || {
+            let mut cursors: Vec<Cursor<'_>> = parts
+                .iter()
+                .map(|run| Cursor::new(run, (run.first_segment - first_segment) * SEGMENT_RECORDS))
+                .collect();
+            // Sixteen cursors: a scan for the least is as fast as a heap, and plainer.
+            std::iter::from_fn(move || {
+                let mut least: Option<(u64, usize)> = None;
+                for (n, cursor) in cursors.iter_mut().enumerate() {
+                    match cursor.peek() {
+                        Ok(Some(entry)) if least.is_none_or(|(known, _)| entry < known) => {
+                            least = Some((entry, n))
+                        }
+                        Ok(_) => {}
+                        Err(error) => return Some(Err(error)),
                     }
-                    Ok(_) => {}
-                    Err(error) => return Some(Err(error)),
                 }
-            }
-            let (entry, n) = least?;
-            cursors.get_mut(n)?.advance();
-            Some(Ok(entry))
-        });
+                let (entry, n) = least?;
+                cursors.get_mut(n)?.advance();
+                Some(Ok(entry))
+            })
+        };
         Self::write(store, first_segment, segments, count, merged)
+    }
+
+    const fn filter_at(&self) -> u64 {
+        HEADER_LEN as u64 + 8 * self.entries
+    }
+
+    /// A block of the filter, if its bytes are those that were written.
+    fn checked(&self, block: u64, bytes: &[u8]) -> Result<Block> {
+        Block::read(bytes).ok_or_else(|| {
+            let at = self.filter_at() + block * Block::LEN;
+            damaged(&self.path, at, "id filter does not match its checksum")
+        })
+    }
+
+    /// Whether the run may have a hash.
+    fn may_have(&self, short: u64) -> Result<bool> {
+        let block = block_of(short, self.blocks);
+        let at = block * Block::LEN;
+        let Some(kept) = &self.kept else {
+            let bytes = self.blob.read_vec(self.filter_at() + at, Block::LEN as usize)?;
+            return Ok(self.checked(block, &bytes)?.has(short));
+        };
+        let bytes = kept.get(at as usize..).and_then(|rest| rest.first_chunk());
+        // Checked when the run was opened.
+        Ok(bytes.is_some_and(|bytes| has(bytes, short)))
     }
 
     fn first_index(&self) -> u64 {
@@ -341,7 +390,7 @@ impl Run {
 
     fn search(&self, hash: IdHash, found: &mut Vec<u64>) -> Result<()> {
         let short = hash.short();
-        if !filter_contains(&self.filter, short) {
+        if !self.may_have(short)? {
             return Ok(());
         }
         // Hashes are uniform: the place of one is near its share of the entries.
@@ -373,7 +422,7 @@ impl Run {
         Ok(bytes.as_chunks().0.iter().map(|entry| u64::from_le_bytes(*entry)).collect())
     }
 
-    /// Reads every entry; the filter was checked when the run was opened.
+    /// Reads every byte.
     fn verify(&self) -> Result<()> {
         let mut crc = 0;
         for page in 0..self.entries.div_ceil(PAGE) {
@@ -381,7 +430,12 @@ impl Run {
                 self.page(page)?.iter().flat_map(|entry| entry.to_le_bytes()).collect();
             crc = crc32c::crc32c_append(crc, &bytes);
         }
-        if crc == self.entries_crc {
+        for block in 0..self.blocks {
+            let at = self.filter_at() + block * Block::LEN;
+            self.checked(block, &self.blob.read_vec(at, Block::LEN as usize)?)?;
+        }
+        let trailer = self.blob.read_vec(self.filter_at() + self.blocks * Block::LEN, TRAILER_LEN)?;
+        if Fields::new(&trailer).u32() == Some(crc) {
             Ok(())
         } else {
             Err(damaged(&self.path, HEADER_LEN as u64, "entries do not match their checksum"))
@@ -423,37 +477,71 @@ fn decode_header(bytes: &[u8], first_segment: u64, segments: u64) -> Option<(u64
     let mut fields = Fields::new(bytes);
     let magic: [u8; 8] = fields.array()?;
     let found = (fields.u64()?, fields.u64()?);
-    let (entries, words) = (fields.u64()?, fields.u64()?);
+    let (entries, blocks) = (fields.u64()?, fields.u64()?);
     let crc = fields.u32()?;
     let whole = magic == MAGIC
         && found == (first_segment, segments)
         && crc == crc32c::crc32c(bytes.get(..HEADER_LEN - 4)?);
-    whole.then_some((entries, words))
+    whole.then_some((entries, blocks))
 }
 
-/// Bits of a Bloom filter for one hash: double hashing over the whole filter.
-fn filter_bits(words: usize, short: u64) -> impl Iterator<Item = (usize, u64)> {
-    let bits = words as u128 * 64;
-    let mixed = (short ^ short >> 17).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let step = (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) | 1;
-    (0..FILTER_PROBES).map(move |probe| {
-        let at = mixed.wrapping_add(step.wrapping_mul(probe.into()));
-        let bit = ((u128::from(at) * bits) >> 64) as usize;
-        (bit / 64, 1 << (bit % 64))
-    })
-}
+/// A block of a Bloom filter: bits, and in the last four bytes their checksum.
+struct Block([u8; Block::LEN as usize]);
 
-fn filter_insert(filter: &mut [u64], short: u64) {
-    for (word, bit) in filter_bits(filter.len(), short) {
-        if let Some(word) = filter.get_mut(word) {
-            *word |= bit;
-        }
+impl Default for Block {
+    fn default() -> Self {
+        Self([0; Self::LEN as usize])
     }
 }
 
-fn filter_contains(filter: &[u64], short: u64) -> bool {
-    filter_bits(filter.len(), short)
-        .all(|(word, bit)| filter.get(word).is_some_and(|word| word & bit != 0))
+impl Block {
+    /// Bytes of a block: one read of a disk's sector.
+    const LEN: u64 = 512;
+    const BITS: u64 = 8 * (Self::LEN - 4);
+
+    fn insert(&mut self, short: u64) {
+        for (byte, bit) in bits(short) {
+            self.0[byte] |= bit;
+        }
+    }
+
+    fn has(&self, short: u64) -> bool {
+        has(&self.0, short)
+    }
+
+    /// The bytes to write.
+    fn bytes(mut self) -> [u8; Self::LEN as usize] {
+        let (bits, crc) = self.0.split_at_mut(Self::LEN as usize - 4);
+        crc.copy_from_slice(&crc32c::crc32c(bits).to_le_bytes());
+        self.0
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let block = Self(bytes.try_into().ok()?);
+        let (bits, crc) = block.0.split_last_chunk()?;
+        (u32::from_le_bytes(*crc) == crc32c::crc32c(bits)).then_some(block)
+    }
+}
+
+fn has(block: &[u8; Block::LEN as usize], short: u64) -> bool {
+    bits(short).all(|(byte, bit)| block[byte] & bit != 0)
+}
+
+/// The block of a filter that a hash of 36 bits is in; ascends with the hash.
+fn block_of(short: u64, blocks: u64) -> u64 {
+    ((u128::from(short) * u128::from(blocks)) >> (64 - OFFSET_BITS)) as u64
+}
+
+/// Bits of a block for one hash: double hashing, of which the place of the block is
+/// independent enough (it is of the high bits, and these of all).
+fn bits(short: u64) -> impl Iterator<Item = (usize, u8)> {
+    let mixed = (short ^ short >> 17).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let step = (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) | 1;
+    (0..FILTER_PROBES).map(move |probe| {
+        let at = mixed.wrapping_add(step.wrapping_mul(probe as u64));
+        let bit = ((u128::from(at) * u128::from(Block::BITS)) >> 64) as usize;
+        (bit / 8, 1 << (bit % 8))
+    })
 }
 
 #[cfg(test)]
@@ -496,6 +584,31 @@ mod tests {
         assert!(Runs::verify_all(&store).unwrap() > 0);
         let again = Runs::open(&store, 35).unwrap();
         assert!(again.candidates(id(3)).unwrap().contains(&3));
+    }
+
+    #[test]
+    fn filters_of_large_runs_are_read_where_they_lie_and_checked() {
+        let store = MemoryStore::default();
+        let runs = grow(&store, 257);
+        let kept = |runs: &Runs| runs.runs.iter().map(|run| run.kept.is_some()).collect::<Vec<_>>();
+        assert_eq!(kept(&runs), [false, true]);
+        let has = |runs: &Runs, index| Ok::<_, crate::LogError>(runs.candidates(id(index))?.contains(&index));
+        for segment in 0..257 {
+            let first = segment * SEGMENT_RECORDS;
+            assert!(has(&runs, first).unwrap() && !has(&runs, first + 1).unwrap(), "{segment}");
+        }
+        let path = path(0, 256);
+        let mut bytes = store.read(&path).unwrap();
+        let last = bytes.len() - 2 * Block::LEN as usize;
+        bytes[last..].iter_mut().for_each(|byte| *byte ^= 1);
+        store.delete(&path).unwrap();
+        store.create(&path, &bytes).unwrap();
+        let damaged = Runs::open(&store, 257).unwrap();
+        assert_eq!(kept(&damaged), [false, true]);
+        let (found, failed): (Vec<_>, Vec<_>) = (0..256)
+            .map(|segment| has(&damaged, segment * SEGMENT_RECORDS))
+            .partition(|found| matches!(found, Ok(true)));
+        assert!(found.len() > 200 && !failed.is_empty() && failed.iter().all(Result::is_err));
     }
 
     #[test]
