@@ -134,66 +134,83 @@ fn top<'a>(values: impl IntoIterator<Item = (&'a str, u64)>, limit: usize) -> Ve
     values.into_iter().map(|(value, count)| (value.to_owned(), count)).collect()
 }
 
+/// An index, and what is asked of it.
+pub type Searched<'a> = (&'a LogIndex, &'a Query);
+
+/// How many indexed records match, in all of these together.
+///
+/// # Errors
+/// [`SearchError`].
+pub fn count(of: &[Searched<'_>]) -> Result<u64, SearchError> {
+    Ok(parts(of, &What::Count)?.iter().map(|part| part.count).sum())
+}
+
+/// The values of a counted field ([`Field::is_counted`]) in matching records, of all of
+/// these together.
+///
+/// # Errors
+/// [`SearchError`].
+pub fn facet(of: &[Searched<'_>], field: Field, limit: usize) -> Result<Facet, SearchError> {
+    let parts = parts(of, &What::Facet(field))?;
+    let values = sum(&parts.iter().map(|part| &part.values).collect::<Vec<_>>());
+    Ok(Facet { distinct: values.len() as u64, values: top(values, limit) })
+}
+
+/// Matching records of all of these together by time of occurrence, in buckets of
+/// `interval_us`, perhaps with the most frequent values of a counted field in each.
+///
+/// # Errors
+/// [`SearchError`].
+pub fn histogram(
+    of: &[Searched<'_>],
+    interval_us: i64,
+    by: Option<(Field, usize)>,
+) -> Result<Histogram, SearchError> {
+    let interval_us = interval_us.max(1);
+    let what = What::Histogram { interval_us, by: by.map(|(field, _)| field) };
+    let parts = parts(of, &what)?;
+    let limit = by.map_or(0, |(_, limit)| limit);
+    // In one log nearly every bucket is in one piece, or in two neighbours.
+    let mut all: BTreeMap<i64, (u64, Vec<&Values>)> = BTreeMap::new();
+    for (start, (count, values)) in parts.iter().flat_map(|part| &part.buckets) {
+        let bucket = all.entry(*start).or_default();
+        bucket.0 += count;
+        bucket.1.push(values);
+        if all.len() > MAX_BUCKETS {
+            return Err(SearchError::TooManyBuckets);
+        }
+    }
+    let buckets = all.into_iter().map(|(start, (count, values))| {
+        let values = match values.as_slice() {
+            [only] => top(only.iter().map(|(value, count)| (value.as_str(), *count)), limit),
+            several => top(sum(several), limit),
+        };
+        (start, (count, values))
+    });
+    Ok(Histogram { buckets: buckets.collect() })
+}
+
+/// What each piece of each index adds.
+fn parts(of: &[Searched<'_>], what: &What) -> Result<Vec<Arc<Part>>, SearchError> {
+    let deadline = Deadline::after(TIME);
+    let mut parts = Vec::new();
+    for (index, query) in of {
+        parts.extend(index.parts(query, what, deadline)?);
+    }
+    Ok(parts)
+}
+
 impl LogIndex {
-    /// How many indexed records match.
-    ///
-    /// # Errors
-    /// [`SearchError`].
-    pub fn count(&self, query: &Query) -> Result<u64, SearchError> {
-        Ok(self.parts(query, &What::Count)?.iter().map(|part| part.count).sum())
-    }
-
-    /// The values of a counted field ([`Field::is_counted`]) in matching records.
-    ///
-    /// # Errors
-    /// [`SearchError`].
-    pub fn facet(&self, query: &Query, field: Field, limit: usize) -> Result<Facet, SearchError> {
-        let parts = self.parts(query, &What::Facet(field))?;
-        let values = sum(&parts.iter().map(|part| &part.values).collect::<Vec<_>>());
-        Ok(Facet { distinct: values.len() as u64, values: top(values, limit) })
-    }
-
-    /// Matching records by time of occurrence, in buckets of `interval_us`, perhaps
-    /// with the most frequent values of a counted field in each.
-    ///
-    /// # Errors
-    /// [`SearchError`].
-    pub fn histogram(
+    /// What each piece adds.
+    fn parts(
         &self,
         query: &Query,
-        interval_us: i64,
-        by: Option<(Field, usize)>,
-    ) -> Result<Histogram, SearchError> {
-        let interval_us = interval_us.max(1);
-        let what = What::Histogram { interval_us, by: by.map(|(field, _)| field) };
-        let parts = self.parts(query, &what)?;
-        let limit = by.map_or(0, |(_, limit)| limit);
-        // Nearly every bucket is in one piece, or in two neighbours.
-        let mut all: BTreeMap<i64, (u64, Vec<&Values>)> = BTreeMap::new();
-        for (start, (count, values)) in parts.iter().flat_map(|part| &part.buckets) {
-            let bucket = all.entry(*start).or_default();
-            bucket.0 += count;
-            bucket.1.push(values);
-            if all.len() > MAX_BUCKETS {
-                return Err(SearchError::TooManyBuckets);
-            }
-        }
-        let buckets = all.into_iter().map(|(start, (count, values))| {
-            let values = match values.as_slice() {
-                [only] => top(only.iter().map(|(value, count)| (value.as_str(), *count)), limit),
-                several => top(sum(several), limit),
-            };
-            (start, (count, values))
-        });
-        Ok(Histogram { buckets: buckets.collect() })
-    }
-
-    /// What each piece adds.
-    fn parts(&self, query: &Query, what: &What) -> Result<Vec<Arc<Part>>, SearchError> {
+        what: &What,
+        deadline: Deadline,
+    ) -> Result<Vec<Arc<Part>>, SearchError> {
         let Snapshot { pieces, .. } = self.snapshot();
         let plan = Plan::of(query, self.columns());
         let name: Arc<str> = format!("{query:?}").into();
-        let deadline = Deadline::after(TIME);
         pieces
             .par_iter()
             .map(|piece| {

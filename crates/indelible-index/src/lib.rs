@@ -25,7 +25,7 @@ mod rollup;
 mod schema;
 mod search;
 
-pub use aggregate::{Buckets, Facet, Histogram};
+pub use aggregate::{Buckets, Facet, Histogram, Searched, count, facet, histogram};
 pub use doc::{Doc, Source};
 pub use field::Field;
 pub use index::{IndexError, IndexOptions, LogIndex};

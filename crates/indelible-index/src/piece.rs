@@ -2,7 +2,7 @@
 
 use crate::{
     doc::Source,
-    schema::{Columns, VERSION, tokenizers},
+    schema::{Columns, Indexed, VERSION, tokenizers},
 };
 use indelible_log::Log;
 use serde::{Deserialize, Serialize};
@@ -108,14 +108,15 @@ impl Piece {
                 tantivy::directory::MmapDirectory::open(&temporary)?,
                 BUILD_BUDGET,
             )?;
-        let mut end = range.end;
+        let (mut end, mut used) = (range.end, Indexed::default());
         while end > range.start {
             // Bundle by bundle, backwards.
             let start = ((end - 1) / 256 * 256).max(range.start);
             let records = log.records(start..end, usize::MAX).map_err(other)?;
             for (record, index) in records.iter().rev().zip((start..end).rev()) {
                 let source = Source::of(log, index, record).map_err(other)?;
-                writer.add_document(columns.document(&source.read()))?;
+                used = columns.document(&source.read(), index + 1 == range.end, used);
+                writer.add_document(used.clone())?;
             }
             end = start;
         }

@@ -6,13 +6,12 @@ use crate::{
     field::Field,
     query::{DataValue, Leaf, Node, Query, Value},
     range::InRange,
-    schema::{Columns, is_long, value_of},
+    schema::{Columns, Of, is_long, value_of},
 };
 use std::{net::IpAddr, ops::Bound};
 use tantivy::{
-    Term,
     query::{AllQuery, BooleanQuery, EmptyQuery, Occur, Query as IndexQuery, TermQuery},
-    schema::{Field as Column, IndexRecordOption},
+    schema::IndexRecordOption,
 };
 
 type Boxed = Box<dyn IndexQuery>;
@@ -112,22 +111,22 @@ fn without(query: Boxed) -> Boxed {
     Box::new(BooleanQuery::new(vec![(Occur::Must, all), (Occur::MustNot, query)]))
 }
 
-fn term(column: Column, text: &str) -> Boxed {
-    Box::new(TermQuery::new(Term::from_field_text(column, text), IndexRecordOption::Basic))
+fn term(columns: &Columns, of: Of, text: &str) -> Boxed {
+    Box::new(TermQuery::new(columns.term(of, text), IndexRecordOption::Basic))
 }
 
 /// Terms that begin so.
-fn begins(column: Column, text: &str) -> Boxed {
+fn begins(columns: &Columns, of: Of, text: &str) -> Boxed {
     // No character follows this one.
     let end = format!("{text}{}", char::MAX);
     Box::new(tantivy::query::InvertedIndexRangeQuery::new(
-        Bound::Included(Term::from_field_text(column, text)),
-        Bound::Included(Term::from_field_text(column, &end)),
+        Bound::Included(columns.term(of, text)),
+        Bound::Included(columns.term(of, &end)),
     ))
 }
 
 fn partial() -> Boxed {
-    Box::new(InRange::unsigned("partial", 1, 1))
+    Box::new(InRange::flagged("partial"))
 }
 
 fn whole(query: Boxed) -> Boxed {
@@ -137,33 +136,29 @@ fn whole(query: Boxed) -> Boxed {
 fn leaf_plan(leaf: &Leaf, columns: &Columns) -> Plan {
     match leaf {
         Leaf::Keyword(Field::ExactTenant, Value::Is(tenant)) => {
-            let query = term(columns.tenant_exact, value_of(tenant));
+            let query = term(columns, Of::Field(Field::ExactTenant), value_of(tenant));
             let trust = if is_long(tenant) { Trust::Read } else { Trust::Exact };
             let lower: Boxed =
                 if trust == Trust::Exact { query.box_clone() } else { Box::new(EmptyQuery) };
             Plan::new(query, lower, trust)
         }
-        Leaf::Keyword(field, value) => match (columns.keywords.get(field), value) {
-            (Some(column), value) => keyword(*column, value),
-            (None, Value::Is(text) | Value::Begins(text)) => {
-                by_words(text, matches!(value, Value::Begins(_)), columns)
-            }
-            (None, Value::Any) => read(Box::new(AllQuery)),
+        Leaf::Keyword(field, value) if field.is_indexed() => keyword(columns, *field, value),
+        Leaf::Keyword(_, value) => match value {
+            Value::Is(text) => by_words(text, false, columns),
+            Value::Begins(text) => by_words(text, true, columns),
+            Value::Any => read(Box::new(AllQuery)),
         },
-        Leaf::TargetOf(_, value) => match columns.keywords.get(&Field::Target) {
-            Some(column) => {
-                let value = match value {
-                    Value::Is(text) => Value::Is(lower(text)),
-                    Value::Begins(text) => Value::Begins(lower(text)),
-                    Value::Any => Value::Any,
-                };
-                read(keyword(*column, &value).upper)
-            }
-            None => read(Box::new(AllQuery)),
-        },
+        Leaf::TargetOf(_, value) => {
+            let value = match value {
+                Value::Is(text) => Value::Is(lower(text)),
+                Value::Begins(text) => Value::Begins(lower(text)),
+                Value::Any => Value::Any,
+            };
+            read(keyword(columns, Field::Target, &value).upper)
+        }
         Leaf::Words { tokens, prefix } => match (tokens.as_slice(), *prefix) {
             ([word], false) if word.len() < MAX_TOKEN => {
-                let found = term(columns.words, word);
+                let found = term(columns, Of::Words, word);
                 let upper = any_of(vec![found.box_clone(), partial()]);
                 Plan::new(upper, found, Trust::UnlessPartial)
             }
@@ -190,7 +185,7 @@ fn leaf_plan(leaf: &Leaf, columns: &Columns) -> Plan {
             }
         }
         Leaf::Index(from, to) => match to.checked_sub(1) {
-            Some(last) => Plan::exact(Box::new(InRange::unsigned("index", *from, last))),
+            Some(last) => Plan::exact(Box::new(InRange::indexes(*from, last))),
             None => Plan::exact(Box::new(EmptyQuery)),
         },
         Leaf::Network(network) => {
@@ -215,18 +210,19 @@ fn read(upper: Boxed) -> Plan {
     Plan::new(upper, Box::new(EmptyQuery), Trust::Read)
 }
 
-fn keyword(column: Column, value: &Value) -> Plan {
+fn keyword(columns: &Columns, field: Field, value: &Value) -> Plan {
+    let begins = |text: &str| begins(columns, Of::Field(field), text);
     let found = match value {
         // What is compared whole was perhaps cut when it was indexed.
         Value::Is(text) if is_long(text) => {
-            return read(any_of(vec![begins(column, &short(text)), partial()]));
+            return read(any_of(vec![begins(&short(text)), partial()]));
         }
         Value::Begins(text) if is_long(text) => {
-            return read(any_of(vec![begins(column, &short(text)), partial()]));
+            return read(any_of(vec![begins(&short(text)), partial()]));
         }
-        Value::Is(text) => term(column, text),
-        Value::Begins(text) => begins(column, text),
-        Value::Any => begins(column, ""),
+        Value::Is(text) => term(columns, Of::Field(field), text),
+        Value::Begins(text) => begins(text),
+        Value::Any => begins(""),
     };
     let upper = any_of(vec![found.box_clone(), partial()]);
     Plan::new(upper, whole(found), Trust::UnlessPartial)
@@ -253,8 +249,8 @@ fn words(tokens: &[String], prefix: bool, columns: &Columns) -> Boxed {
         .iter()
         .enumerate()
         .map(|(at, word)| match prefix && at == last {
-            true => begins(columns.words, word),
-            false => term(columns.words, word),
+            true => begins(columns, Of::Words, word),
+            false => term(columns, Of::Words, word),
         })
         .collect();
     any_of(vec![all_of(found), partial()])

@@ -2,15 +2,16 @@
 //! own range over columns counts on an order of calls that its intersections do not
 //! keep.)
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 use tantivy::{
     DocId, DocSet, Score, SegmentReader, TERMINATED, TantivyError,
     query::{ConstScorer, EmptyScorer, EnableScoring, Explanation, Query, Scorer, Weight},
 };
 
-/// Whether a document of a segment is in the range; `None`: none of them is.
+/// Whether a document of a segment is in the range.
 type Test = Box<dyn Fn(DocId) -> bool + Send>;
-type Prepare = dyn Fn(&SegmentReader) -> tantivy::Result<Option<Test>> + Send + Sync;
+/// The documents of a segment among which all in the range are, and what each must be asked.
+type Prepare = dyn Fn(&SegmentReader) -> tantivy::Result<(Range<DocId>, Test)> + Send + Sync;
 
 /// Documents whose value is in a range.
 #[derive(Clone)]
@@ -30,28 +31,37 @@ impl InRange {
     pub(crate) fn signed(column: &'static str, from: i64, to: i64) -> Self {
         let prepare = move |segment: &SegmentReader| {
             let values = segment.fast_fields().i64(column)?;
-            if values.max_value() < from || values.min_value() > to {
-                return Ok(None);
-            }
+            let is_outside = values.max_value() < from || values.min_value() > to;
+            let docs = if is_outside { 0 } else { segment.max_doc() };
             let test =
                 move |doc| values.first(doc).is_some_and(|value| (from..=to).contains(&value));
-            Ok(Some(Box::new(test) as Test))
+            Ok((0..docs, Box::new(test) as Test))
         };
         Self { name: format!("{column} {from}..={to}"), prepare: Arc::new(prepare) }
     }
 
-    /// The same, without sign.
-    pub(crate) fn unsigned(column: &'static str, from: u64, to: u64) -> Self {
+    /// Documents that have 1 in a column.
+    pub(crate) fn flagged(column: &'static str) -> Self {
         let prepare = move |segment: &SegmentReader| {
             let values = segment.fast_fields().u64(column)?;
-            if values.max_value() < from || values.min_value() > to {
-                return Ok(None);
-            }
-            let test =
-                move |doc| values.first(doc).is_some_and(|value| (from..=to).contains(&value));
-            Ok(Some(Box::new(test) as Test))
+            let docs = if values.max_value() == 0 { 0 } else { segment.max_doc() };
+            Ok((0..docs, Box::new(move |doc| values.first(doc) == Some(1)) as Test))
         };
-        Self { name: format!("{column} {from}..={to}"), prepare: Arc::new(prepare) }
+        Self { name: column.to_owned(), prepare: Arc::new(prepare) }
+    }
+
+    /// Records whose index is from `from` to `to`, both included: documents stand newest
+    /// first and without holes, and the first says which it is.
+    pub(crate) fn indexes(from: u64, to: u64) -> Self {
+        let prepare = move |segment: &SegmentReader| {
+            let newest = segment.fast_fields().u64("newest")?.first(0).unwrap_or_default();
+            let docs = u64::from(segment.max_doc());
+            let start = newest.saturating_sub(to).min(docs);
+            let end = newest.checked_sub(from).map_or(0, |last| (last + 1).min(docs));
+            let span = DocId::try_from(start).unwrap_or(0)..DocId::try_from(end).unwrap_or(0);
+            Ok((span, Box::new(|_| true) as Test))
+        };
+        Self { name: format!("index {from}..={to}"), prepare: Arc::new(prepare) }
     }
 
     /// Addresses.
@@ -64,7 +74,7 @@ impl InRange {
             let values = segment.fast_fields().ip_addr(column)?;
             let test =
                 move |doc| values.first(doc).is_some_and(|value| (from..=to).contains(&value));
-            Ok(Some(Box::new(test) as Test))
+            Ok((0..segment.max_doc(), Box::new(test) as Test))
         };
         Self { name: format!("{column} {from}..={to}"), prepare: Arc::new(prepare) }
     }
@@ -78,14 +88,13 @@ impl Query for InRange {
 
 impl Weight for InRange {
     fn scorer(&self, segment: &SegmentReader, boost: Score) -> tantivy::Result<Box<dyn Scorer>> {
-        match (self.prepare)(segment)? {
-            None => Ok(Box::new(EmptyScorer)),
-            Some(test) => {
-                let mut docs = Scan { doc: 0, end: segment.max_doc(), test };
-                docs.settle();
-                Ok(Box::new(ConstScorer::new(docs, boost)))
-            }
+        let (span, test) = (self.prepare)(segment)?;
+        if span.is_empty() {
+            return Ok(Box::new(EmptyScorer));
         }
+        let mut docs = Scan { doc: span.start, end: span.end, test };
+        docs.settle();
+        Ok(Box::new(ConstScorer::new(docs, boost)))
     }
 
     fn explain(&self, _: &SegmentReader, doc: DocId) -> tantivy::Result<Explanation> {
@@ -132,6 +141,6 @@ impl DocSet for Scan {
     }
 
     fn size_hint(&self) -> u32 {
-        self.end
+        self.end.saturating_sub(self.doc)
     }
 }

@@ -4,17 +4,23 @@ use crate::{
     doc::{Doc, MAX_TOKEN, cut, lower, next_word},
     field::{FIELD_NAMES, Field},
 };
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    fmt::Write as _,
+    net::{IpAddr, Ipv6Addr},
+    ops::Range,
+    sync::Arc,
+};
 use tantivy::{
-    TantivyDocument,
-    schema::{FAST, Field as Column, IndexRecordOption, Schema, TextFieldIndexing, TextOptions},
-    tokenizer::{
-        LowerCaser, RawTokenizer, TextAnalyzer, Token, TokenStream, Tokenizer, TokenizerManager,
+    Document, Term,
+    schema::{
+        FAST, Field as Column, IndexRecordOption, Schema, TextFieldIndexing, TextOptions, Value,
+        document::{ReferenceValue, ReferenceValueLeaf},
     },
+    tokenizer::{TextAnalyzer, Token, TokenStream, Tokenizer, TokenizerManager},
 };
 
 /// Raised when what is indexed changes: pieces of another version are rebuilt.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 /// Longest value that is indexed whole, in bytes.
 const MAX_VALUE: usize = 200;
 /// Bytes of text of one record whose words are indexed; one with more is always read.
@@ -26,21 +32,46 @@ const MAX_VALUES: usize = 100;
 #[derive(Debug, Clone)]
 pub(crate) struct Columns {
     pub(crate) schema: Schema,
-    pub(crate) keywords: BTreeMap<Field, Column>,
-    actor_id: Column,
-    pub(crate) tenant_exact: Column,
-    pub(crate) words: Column,
-    pub(crate) index: Column,
-    pub(crate) time: Column,
-    pub(crate) received: Column,
-    pub(crate) ip: Column,
+    /// All terms: what each is of, and the value or word. One list of terms costs a record
+    /// less than one for each field.
+    terms: Column,
+    /// Values that are counted, by field.
+    counted: [Option<Column>; FIELDS],
+    /// Index of the newest record of the piece that the document was built in.
+    newest: Column,
+    time: Column,
+    received: Column,
+    ip: Column,
     /// 1 for records of which not all is indexed.
-    pub(crate) partial: Column,
+    partial: Column,
 }
 
-/// Name of a keyword's column.
-pub(crate) fn column_name(field: Field) -> String {
-    field.name().replace('.', "_")
+/// Number of fields, [`Field::ExactTenant`] included.
+const FIELDS: usize = FIELD_NAMES.len() + 1;
+
+/// What a term is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Of {
+    Field(Field),
+    /// A word of any string.
+    Words,
+}
+
+const WORDS: char = 'w';
+/// Not folded to lower case.
+const EXACT: char = code(Field::ExactTenant);
+
+const fn code(field: Field) -> char {
+    (b'A' + field as u8) as char
+}
+
+impl Of {
+    const fn code(self) -> char {
+        match self {
+            Self::Field(field) => code(field),
+            Self::Words => WORDS,
+        }
+    }
 }
 
 /// Name of the column that a field's values are counted in. Actors are searched by id and
@@ -48,34 +79,30 @@ pub(crate) fn column_name(field: Field) -> String {
 pub(crate) fn counted_name(field: Field) -> String {
     match field {
         Field::Actor => "actor_id".to_owned(),
-        other => column_name(other),
+        other => other.name().replace('.', "_"),
     }
 }
 
 impl Columns {
     pub(crate) fn new() -> Self {
         let mut builder = Schema::builder();
-        let indexing = |tokenizer: &str| {
-            TextFieldIndexing::default()
-                .set_tokenizer(tokenizer)
-                .set_index_option(IndexRecordOption::Basic)
-                .set_fieldnorms(false)
-        };
-        let mut keywords = BTreeMap::new();
-        for (_, field) in FIELD_NAMES.iter().filter(|(_, field)| field.is_indexed()) {
-            let mut options = TextOptions::default().set_indexing_options(indexing("keyword"));
-            if field.is_counted() && *field != Field::Actor {
-                options = options.set_fast("raw");
+        let indexing = TextFieldIndexing::default()
+            .set_tokenizer("terms")
+            .set_index_option(IndexRecordOption::Basic)
+            .set_fieldnorms(false);
+        let terms = TextOptions::default().set_indexing_options(indexing);
+        let terms = builder.add_text_field("terms", terms);
+        let mut counted = [None; FIELDS];
+        for (_, field) in FIELD_NAMES.iter().filter(|(_, field)| field.is_counted()) {
+            let options = TextOptions::default().set_fast("raw");
+            if let Some(column) = counted.get_mut(*field as usize) {
+                *column = Some(builder.add_text_field(&counted_name(*field), options));
             }
-            keywords.insert(*field, builder.add_text_field(&column_name(*field), options));
         }
-        let text = |tokenizer| TextOptions::default().set_indexing_options(indexing(tokenizer));
         Self {
-            keywords,
-            actor_id: builder.add_text_field("actor_id", TextOptions::default().set_fast("raw")),
-            tenant_exact: builder.add_text_field("tenant_exact", text("raw")),
-            words: builder.add_text_field("words", text("words")),
-            index: builder.add_u64_field("index", FAST),
+            terms,
+            counted,
+            newest: builder.add_u64_field("newest", FAST),
             time: builder.add_i64_field("time", FAST),
             received: builder.add_i64_field("received", FAST),
             ip: builder.add_ip_addr_field("ip_address", FAST),
@@ -84,51 +111,139 @@ impl Columns {
         }
     }
 
-    /// What is indexed of a record.
-    pub(crate) fn document(&self, doc: &Doc) -> TantivyDocument {
-        let mut out = TantivyDocument::default();
+    /// The term of a value (in lower case, but for an exact one) or word.
+    pub(crate) fn term(&self, of: Of, text: &str) -> Term {
+        Term::from_field_text(self.terms, &format!("{}{text}", of.code()))
+    }
+
+    /// What is indexed of a record; `newest` if it is the newest of the piece that is
+    /// built. Takes the memory of a document that is done with.
+    pub(crate) fn document(&self, doc: &Doc<'_>, newest: bool, mut used: Indexed) -> Indexed {
+        let Some(Entries { values, text }) = Arc::get_mut(&mut used.0) else {
+            return self.document(doc, newest, Indexed::default());
+        };
+        values.clear();
+        text.clear();
         let mut partial = false;
-        out.add_u64(self.index, doc.index);
-        out.add_i64(self.received, doc.received_us);
+        if newest {
+            values.push((self.newest, Entry::Unsigned(doc.index)));
+        }
+        values.push((self.received, Entry::Signed(doc.received_us)));
         if let Some(time) = doc.time_us {
-            out.add_i64(self.time, time);
+            values.push((self.time, Entry::Signed(time)));
         }
         if let Some(ip) = doc.ip() {
             let v6 = match ip {
                 IpAddr::V4(v4) => v4.to_ipv6_mapped(),
                 IpAddr::V6(v6) => v6,
             };
-            out.add_ip_addr(self.ip, v6);
+            values.push((self.ip, Entry::Address(v6)));
         }
-        let mut counts = [0usize; FIELD_NAMES.len() + 1];
-        for (field, text) in &doc.fields {
-            let Some(column) = self.keywords.get(field) else { continue };
-            let count = counts.get_mut(*field as usize);
+        let mut seen = [0usize; FIELDS];
+        for (field, value) in doc.fields.iter().filter(|(field, _)| field.is_indexed()) {
+            let count = seen.get_mut(*field as usize);
             let nth = count.map_or(0, |count| std::mem::replace(count, *count + 1));
-            partial |= text.len() > MAX_VALUE || nth >= MAX_VALUES;
+            partial |= value.len() > MAX_VALUE || nth >= MAX_VALUES;
             if nth >= MAX_VALUES {
                 continue;
             }
-            let value = value_of(text);
-            match field {
-                Field::Actor if nth == 0 => out.add_text(self.actor_id, value),
-                Field::Tenant => out.add_text(self.tenant_exact, value),
-                _ => {}
+            let value = value_of(value);
+            if *field == Field::Tenant {
+                put(text, EXACT, value);
             }
-            out.add_text(*column, value);
+            let place = put(text, code(*field), value);
+            let is_counted = *field != Field::Actor || nth == 0;
+            if let Some(Some(column)) = self.counted.get(*field as usize).filter(|_| is_counted) {
+                values.push((*column, Entry::Text(place)));
+            }
         }
         // One text for all: no word crosses the line between two strings.
-        let mut words = String::with_capacity(512);
-        doc.strings(&mut |text| {
+        text.push(WORDS);
+        let start = text.len();
+        doc.strings(&mut |string| {
             // Long texts are cut; what is cut is found by reading.
-            let end = cut_at(text, MAX_TEXT.saturating_sub(words.len()));
-            partial |= end < text.len();
-            words.push_str(text.get(..end).unwrap_or_default());
-            words.push('\n');
+            let end = cut_at(string, MAX_TEXT.saturating_sub(text.len() - start));
+            partial |= end < string.len();
+            text.push_str(string.get(..end).unwrap_or_default());
+            text.push('\n');
         });
-        out.add_text(self.words, words);
-        out.add_u64(self.partial, partial.into());
-        out
+        values.push((self.terms, Entry::Text(0..text.len())));
+        values.push((self.partial, Entry::Unsigned(partial.into())));
+        used
+    }
+}
+
+/// Writes a value as the tokenizer reads it: what it is of, its length, and itself.
+/// Returns where it stands.
+fn put(text: &mut String, code: char, value: &str) -> Range<usize> {
+    // Writing to a string does not fail.
+    let _ = write!(text, "{code}{}:", value.len());
+    text.push_str(value);
+    text.len() - value.len()..text.len()
+}
+
+/// What is indexed of a record. Cheap to make again and again: it is shared with tantivy
+/// only while it is added.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Indexed(Arc<Entries>);
+
+#[derive(Debug, Default)]
+struct Entries {
+    values: Vec<(Column, Entry)>,
+    /// What entries of text are parts of.
+    text: String,
+}
+
+#[derive(Debug)]
+enum Entry {
+    Text(Range<usize>),
+    Unsigned(u64),
+    Signed(i64),
+    Address(Ipv6Addr),
+}
+
+/// A value as tantivy takes it.
+#[derive(Debug, Clone)]
+pub(crate) struct Shown<'a>(ReferenceValueLeaf<'a>);
+
+impl<'a> Value<'a> for Shown<'a> {
+    type ArrayIter = std::iter::Empty<Self>;
+    type ObjectIter = std::iter::Empty<(&'a str, Self)>;
+
+    fn as_value(&self) -> ReferenceValue<'a, Self> {
+        ReferenceValue::Leaf(self.0.clone())
+    }
+}
+
+/// The values of a document, one after the other.
+pub(crate) struct Values<'a> {
+    values: std::slice::Iter<'a, (Column, Entry)>,
+    text: &'a str,
+}
+
+impl<'a> Iterator for Values<'a> {
+    type Item = (Column, Shown<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (column, entry) = self.values.next()?;
+        let leaf = match entry {
+            Entry::Text(range) => {
+                ReferenceValueLeaf::Str(self.text.get(range.clone()).unwrap_or_default())
+            }
+            Entry::Unsigned(value) => ReferenceValueLeaf::U64(*value),
+            Entry::Signed(value) => ReferenceValueLeaf::I64(*value),
+            Entry::Address(value) => ReferenceValueLeaf::IpAddr(*value),
+        };
+        Some((*column, Shown(leaf)))
+    }
+}
+
+impl Document for Indexed {
+    type Value<'a> = Shown<'a>;
+    type FieldsValuesIter<'a> = Values<'a>;
+
+    fn iter_fields_and_values(&self) -> Values<'_> {
+        Values { values: self.0.values.iter(), text: &self.0.text }
     }
 }
 
@@ -154,46 +269,82 @@ pub(crate) fn is_long(text: &str) -> bool {
 /// The tokenizers that the columns name.
 pub(crate) fn tokenizers() -> TokenizerManager {
     let manager = TokenizerManager::default();
-    manager.register(
-        "keyword",
-        TextAnalyzer::builder(RawTokenizer::default()).filter(LowerCaser).build(),
-    );
-    manager.register("words", Words::default());
+    manager.register("terms", TextAnalyzer::builder(Terms::default()).build());
     manager
 }
 
-/// The words of a text, as `doc::tokens` finds them.
+/// The terms of a text as [`Columns::document`] writes it: values, then words as
+/// `doc::tokens` finds them.
 #[derive(Debug, Clone, Default)]
-struct Words {
+struct Terms {
     token: Token,
 }
 
-struct WordStream<'a> {
+struct TermStream<'a> {
     rest: &'a str,
+    /// Whether the words are reached.
+    words: bool,
     token: &'a mut Token,
 }
 
-impl Tokenizer for Words {
-    type TokenStream<'a> = WordStream<'a>;
+impl Tokenizer for Terms {
+    type TokenStream<'a> = TermStream<'a>;
 
-    fn token_stream<'a>(&'a mut self, text: &'a str) -> WordStream<'a> {
+    fn token_stream<'a>(&'a mut self, text: &'a str) -> TermStream<'a> {
         self.token.reset();
-        WordStream { rest: text, token: &mut self.token }
+        TermStream { rest: text, words: false, token: &mut self.token }
     }
 }
 
-impl TokenStream for WordStream<'_> {
+impl<'a> TermStream<'a> {
+    /// The next value, and what it is of; `None` where the words begin.
+    fn value(&mut self) -> Option<(char, &'a str)> {
+        let mut rest = self.rest.chars();
+        let code = rest.next()?;
+        self.rest = rest.as_str();
+        if code == WORDS {
+            return None;
+        }
+        let (len, rest) = self.rest.split_once(':')?;
+        let (value, rest) = rest.split_at_checked(len.parse().ok()?)?;
+        self.rest = rest;
+        Some((code, value))
+    }
+}
+
+impl TermStream<'_> {
+    /// The term of a value or word, of which `most` bytes count.
+    fn set(&mut self, code: char, value: &str, most: usize) {
+        let text = &mut self.token.text;
+        text.clear();
+        text.push(code);
+        if code == EXACT {
+            text.push_str(value);
+        } else if value.is_ascii() {
+            let from = text.len();
+            text.push_str(cut(value, most));
+            if let Some(value) = text.get_mut(from..) {
+                value.make_ascii_lowercase();
+            }
+        } else {
+            text.push_str(cut(&lower(value), most));
+        }
+        self.token.position = self.token.position.wrapping_add(1);
+    }
+}
+
+impl TokenStream for TermStream<'_> {
     fn advance(&mut self) -> bool {
+        if !self.words {
+            if let Some((code, value)) = self.value() {
+                self.set(code, value, usize::MAX);
+                return true;
+            }
+            self.words = true;
+        }
         let Some((word, rest)) = next_word(self.rest) else { return false };
         self.rest = rest;
-        self.token.position = self.token.position.wrapping_add(1);
-        self.token.text.clear();
-        if word.is_ascii() {
-            self.token.text.push_str(cut(word, MAX_TOKEN));
-            self.token.text.make_ascii_lowercase();
-        } else {
-            self.token.text.push_str(cut(&lower(word), MAX_TOKEN));
-        }
+        self.set(WORDS, word, MAX_TOKEN);
         true
     }
 

@@ -6,7 +6,9 @@ mod reference;
 
 use indelible_event::{Envelope, Event};
 use indelible_event::{NATIVE, format_named};
-use indelible_index::{Field, IndexOptions, LogIndex, Order, Part, Query, Source, parse};
+use indelible_index::{
+    Field, IndexOptions, LogIndex, Order, Part, Query, Source, count, facet, histogram, parse,
+};
 use indelible_log::{Batch, DataDir, Kind, Log, Options};
 use proptest::prelude::*;
 use std::{collections::BTreeMap, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
@@ -88,7 +90,7 @@ fn check(index: &LogIndex, scan: &Scan<'_>, query: &Query, name: &str) {
         newest.reverse();
         assert_eq!(newest, expected, "{name}, newest first, {page} a page");
     }
-    assert_eq!(index.count(query).unwrap(), expected.len() as u64, "{name}, count");
+    assert_eq!(count(&[(index, query)]).unwrap(), expected.len() as u64, "{name}, count");
     let mut actions = BTreeMap::new();
     let mut days: BTreeMap<i64, u64> = BTreeMap::new();
     const DAY: i64 = 86_400_000_000;
@@ -99,17 +101,17 @@ fn check(index: &LogIndex, scan: &Scan<'_>, query: &Query, name: &str) {
         let time = event.timestamp().unwrap().as_micros();
         *days.entry(time.div_euclid(DAY) * DAY).or_default() += 1;
     }
-    let facet = index.facet(query, Field::Action, 100).unwrap();
-    assert_eq!(facet.values.into_iter().collect::<BTreeMap<_, _>>(), actions, "{name}, facet");
-    let tenants = index.facet(query, Field::Tenant, 100).unwrap();
+    let found = facet(&[(index, query)], Field::Action, 100).unwrap();
+    assert_eq!(found.values.into_iter().collect::<BTreeMap<_, _>>(), actions, "{name}, facet");
+    let tenants = facet(&[(index, query)], Field::Tenant, 100).unwrap();
     let mut expected_tenants = BTreeMap::new();
     for tenant in expected.iter().filter_map(|at| scan.events[*at as usize].tenant.clone()) {
         *expected_tenants.entry(tenant).or_insert(0u64) += 1;
     }
     assert_eq!(tenants.values.into_iter().collect::<BTreeMap<_, _>>(), expected_tenants, "{name}");
-    let histogram = index.histogram(query, DAY, Some((Field::Action, 2))).unwrap();
+    let found = histogram(&[(index, query)], DAY, Some((Field::Action, 2))).unwrap();
     let counts: BTreeMap<i64, u64> =
-        histogram.buckets.iter().map(|(start, (count, _))| (*start, *count)).collect();
+        found.buckets.iter().map(|(start, (count, _))| (*start, *count)).collect();
     assert_eq!(counts, days, "{name}, histogram");
 }
 
@@ -379,7 +381,7 @@ fn merged_pieces_are_one_for_each_full_shard_and_few_for_the_rest() {
     );
     assert!(names.len() < 14, "{names:?}");
     assert!(place.join("000000000192-000000000256/rollup.json").exists(), "added up");
-    assert_eq!(index.count(&Query::all()).unwrap(), 300);
+    assert_eq!(count(&[(&index, &Query::all())]).unwrap(), 300);
     // The words of events are nobody else's business: also where the folder was open.
     let mode = || std::fs::metadata(&place).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(), 0o700);
@@ -392,7 +394,7 @@ fn merged_pieces_are_one_for_each_full_shard_and_few_for_the_rest() {
     let index = LogIndex::open(Arc::clone(&other), &place, SMALL).unwrap();
     assert_eq!(*index.indexed().borrow(), 0);
     catch_up(&index);
-    assert_eq!(index.count(&Query::all()).unwrap(), 70);
+    assert_eq!(count(&[(&index, &Query::all())]).unwrap(), 70);
 }
 
 #[test]
@@ -408,9 +410,9 @@ fn a_folder_that_cannot_be_written_degrades_search_and_nothing_else() {
     assert!(index.extend().is_err());
     assert!(index.problem().is_some());
     append(&log, &vec![event.to_owned(); 5]);
-    assert_eq!(index.count(&Query::all()).unwrap(), 0);
+    assert_eq!(count(&[(&index, &Query::all())]).unwrap(), 0);
     std::fs::remove_file(&place).unwrap();
     catch_up(&index);
     assert!(index.problem().is_none());
-    assert_eq!(index.count(&Query::all()).unwrap(), 10);
+    assert_eq!(count(&[(&index, &Query::all())]).unwrap(), 10);
 }
