@@ -69,8 +69,11 @@ pub struct CountRequest {
 pub struct Count {
     /// Records found.
     pub count: u64,
-    /// Records of the log that were searched.
+    /// Records that were searched.
     pub indexed: u64,
+    /// The logs that were searched, if several were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<SearchedLog>,
 }
 
 /// The values of fields in what a query finds.
@@ -93,8 +96,11 @@ pub struct FacetsRequest {
 pub struct Facets {
     /// One for each field, in order.
     pub facets: Vec<FacetValues>,
-    /// Records of the log that were searched.
+    /// Records that were searched.
     pub indexed: u64,
+    /// The logs that were searched, if several were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<SearchedLog>,
 }
 
 /// The values of one field.
@@ -139,8 +145,11 @@ pub struct HistogramRequest {
 pub struct HistogramBuckets {
     /// Buckets that are not empty, oldest first.
     pub buckets: Vec<Bucket>,
-    /// Records of the log that were searched.
+    /// Records that were searched.
     pub indexed: u64,
+    /// The logs that were searched, if several were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<SearchedLog>,
 }
 
 /// One bucket.

@@ -21,7 +21,10 @@ pub use log::{AppendOptions, LogClient, VerifiedReceipt};
 pub use verify::{UrlVerdict, verify_url};
 
 use error::Result;
-use indelible_api::{Code, CreateLog, ErrorBody, LogInfo, LogsPage, Page};
+use indelible_api::{
+    Code, Count, CountRequest, CreateLog, ErrorBody, Facets, FacetsRequest, HistogramBuckets,
+    HistogramRequest, LogInfo, LogsPage, Page,
+};
 use indelible_tlog::VerifyingKey;
 use reqwest::{
     Method, RequestBuilder, Response, StatusCode,
@@ -160,6 +163,44 @@ impl Client {
         let (logs, q) = (segment(logs), segment(q));
         let path = format!("/v1/events?logs={logs}&q={q}&order={order}&limit={limit}{after}{head}");
         self.json(self.request(Method::GET, &path)).await
+    }
+
+    /// How many events a query finds in several logs.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn count_logs(&self, logs: &str, wanted: &CountRequest) -> Result<Count> {
+        self.of_logs("count", logs, wanted).await
+    }
+
+    /// The most frequent values in what a query finds in several logs.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn facets_logs(&self, logs: &str, wanted: &FacetsRequest) -> Result<Facets> {
+        self.of_logs("facets", logs, wanted).await
+    }
+
+    /// What a query finds in several logs, by time.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn histogram_logs(
+        &self,
+        logs: &str,
+        wanted: &HistogramRequest,
+    ) -> Result<HistogramBuckets> {
+        self.of_logs("histogram", logs, wanted).await
+    }
+
+    async fn of_logs<T: serde::de::DeserializeOwned>(
+        &self,
+        what: &str,
+        logs: &str,
+        wanted: &impl serde::Serialize,
+    ) -> Result<T> {
+        let path = format!("/v1/{what}?logs={}", segment(logs));
+        self.json(self.request(Method::POST, &path).json(wanted)).await
     }
 
     /// One log, with its key pinned; without one, the server's word is taken for it

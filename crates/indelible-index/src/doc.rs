@@ -243,10 +243,22 @@ pub(crate) fn number_text(number: serde_json_borrow::Number) -> String {
 
 /// The next word of a text, a run of letters and digits, and what follows it.
 pub(crate) fn next_word(text: &str) -> Option<(&str, &str)> {
-    let start = text.find(char::is_alphanumeric)?;
-    let text = text.get(start..)?;
-    let end = text.find(|c: char| !c.is_alphanumeric()).unwrap_or(text.len());
-    text.split_at_checked(end)
+    let text = text.get(word_at(text, true)..)?;
+    let (word, rest) = text.split_at_checked(word_at(text, false))?;
+    (!word.is_empty()).then_some((word, rest))
+}
+
+/// Where the first character stands that is of a word, or that is of none; the end, if
+/// there is none. Nearly all is ASCII, which needs no decoding.
+fn word_at(text: &str, is_word: bool) -> usize {
+    let ascii =
+        text.bytes().position(|byte| !byte.is_ascii() || byte.is_ascii_alphanumeric() == is_word);
+    let Some(at) = ascii else { return text.len() };
+    let rest = text.get(at..).unwrap_or_default();
+    if rest.as_bytes().first().is_some_and(u8::is_ascii) {
+        return at;
+    }
+    rest.find(|c: char| c.is_alphanumeric() == is_word).map_or(text.len(), |found| at + found)
 }
 
 /// The words of a text, in lower case, cut at 64 bytes.

@@ -5,7 +5,6 @@ use crate::{
     field::{FIELD_NAMES, Field},
 };
 use std::{
-    fmt::Write as _,
     net::{IpAddr, Ipv6Addr},
     ops::Range,
     sync::Arc,
@@ -21,7 +20,7 @@ use tantivy::{
 
 /// Raised when what is indexed changes: pieces of another version are rebuilt.
 pub(crate) const VERSION: u32 = 3;
-/// Longest value that is indexed whole, in bytes.
+/// Longest value that is indexed whole, in bytes; less than 256, see [`put`].
 const MAX_VALUE: usize = 200;
 /// Bytes of text of one record whose words are indexed; one with more is always read.
 const MAX_TEXT: usize = 32 << 10;
@@ -176,8 +175,9 @@ impl Columns {
 /// Writes a value as the tokenizer reads it: what it is of, its length, and itself.
 /// Returns where it stands.
 fn put(text: &mut String, code: char, value: &str) -> Range<usize> {
-    // Writing to a string does not fail.
-    let _ = write!(text, "{code}{}:", value.len());
+    text.push(code);
+    // Values are cut long before that.
+    text.push(char::from(u8::try_from(value.len()).unwrap_or_default()));
     text.push_str(value);
     text.len() - value.len()..text.len()
 }
@@ -301,12 +301,12 @@ impl<'a> TermStream<'a> {
     fn value(&mut self) -> Option<(char, &'a str)> {
         let mut rest = self.rest.chars();
         let code = rest.next()?;
-        self.rest = rest.as_str();
         if code == WORDS {
+            self.rest = rest.as_str();
             return None;
         }
-        let (len, rest) = self.rest.split_once(':')?;
-        let (value, rest) = rest.split_at_checked(len.parse().ok()?)?;
+        let len = rest.next()? as usize;
+        let (value, rest) = rest.as_str().split_at_checked(len)?;
         self.rest = rest;
         Some((code, value))
     }

@@ -434,7 +434,8 @@ impl Run {
             let at = self.filter_at() + block * Block::LEN;
             self.checked(block, &self.blob.read_vec(at, Block::LEN as usize)?)?;
         }
-        let trailer = self.blob.read_vec(self.filter_at() + self.blocks * Block::LEN, TRAILER_LEN)?;
+        let trailer =
+            self.blob.read_vec(self.filter_at() + self.blocks * Block::LEN, TRAILER_LEN)?;
         if Fields::new(&trailer).u32() == Some(crc) {
             Ok(())
         } else {
@@ -592,7 +593,9 @@ mod tests {
         let runs = grow(&store, 257);
         let kept = |runs: &Runs| runs.runs.iter().map(|run| run.kept.is_some()).collect::<Vec<_>>();
         assert_eq!(kept(&runs), [false, true]);
-        let has = |runs: &Runs, index| Ok::<_, crate::LogError>(runs.candidates(id(index))?.contains(&index));
+        let has = |runs: &Runs, index| {
+            Ok::<_, crate::LogError>(runs.candidates(id(index))?.contains(&index))
+        };
         for segment in 0..257 {
             let first = segment * SEGMENT_RECORDS;
             assert!(has(&runs, first).unwrap() && !has(&runs, first + 1).unwrap(), "{segment}");

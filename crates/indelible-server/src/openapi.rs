@@ -1,7 +1,8 @@
 //! The OpenAPI document, generated from the handlers and the wire types.
 
 use crate::routes::{
-    acts, append, events, exports, grants, logs, many, proofs, search, system, tlog, tokens, views,
+    acts, append, counts, events, exports, grants, logs, many, proofs, search, system, tlog,
+    tokens, views,
 };
 use utoipa::OpenApi;
 
@@ -23,11 +24,14 @@ use utoipa::OpenApi;
         events::show_event,
         events::show_record,
         search::context,
-        search::count,
-        search::facets,
-        search::histogram,
+        counts::count,
+        counts::facets,
+        counts::histogram,
         search::tail,
         many::search_logs,
+        counts::count_logs,
+        counts::facets_logs,
+        counts::histogram_logs,
         exports::delete_export,
         exports::download_export,
         exports::list_exports,

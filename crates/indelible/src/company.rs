@@ -3,6 +3,7 @@
 //! same bytes.
 
 use indelible_event::Timestamp;
+use std::fmt::Write as _;
 
 /// Monday 2026-03-02, 00:00 UTC, in microseconds since the epoch.
 const MONDAY_US: i64 = 1_772_409_600_000_000;
@@ -123,6 +124,13 @@ impl Company {
 
     /// An ordinary event at a time, without an id (the log makes one).
     pub(crate) fn event(&mut self, time_us: i64) -> String {
+        let mut text = String::with_capacity(640);
+        self.write(time_us, &mut text);
+        text
+    }
+
+    /// Writes such an event.
+    pub(crate) fn write(&mut self, time_us: i64, text: &mut String) {
         let mut pick = self.below(ACTIONS.iter().map(|action| action.4).sum());
         let (action, category, system, kind, _) = *ACTIONS
             .iter()
@@ -142,7 +150,8 @@ impl Company {
         let (target, agent, session) =
             (self.below(900), AGENTS[self.below(4) as usize], time_us / DAY_US);
         let request = self.next() >> 32;
-        format!(
+        write!(
+            text,
             "{{\"time\":\"{}\",\"action\":\"{action}\",\"category\":\"{category}\",\
              \"actor\":{{\"type\":\"user\",\"id\":\"{id}\",\"name\":\"{name}\",\"roles\":[\"{role}\"],\"session_id\":\"s-{id}-{session}\"}},\
              \"targets\":[{{\"type\":\"{kind}\",\"id\":\"{kind}-{target:04}\"}}],\
@@ -157,6 +166,8 @@ impl Company {
             seq = self.written,
             ip = person.ip,
         )
+        // Writing to a string does not fail.
+        .unwrap_or_default();
     }
 
     /// The week from Monday 2026-03-02: busy by day, quiet by night and on the

@@ -1,6 +1,9 @@
 //! The file of an export, in each format.
 
-use indelible_api::{COLUMNS, EventView, Evidence, ExportFormat, ExportLine, ocsf_line, row};
+use indelible_api::{
+    COLUMNS, EVIDENCE_COLUMNS, EventView, Evidence, ExportFormat, ExportLine, csv_row, ocsf_line,
+    row,
+};
 use indelible_event::Timestamp;
 use parquet::{
     basic::{Compression, ZstdLevel},
@@ -48,7 +51,7 @@ pub(super) struct Writer {
 
 enum Sink {
     Lines(ExportFormat, Hashed),
-    Csv(csv::Writer<Hashed>),
+    Csv { rows: csv::Writer<Hashed>, proofs: bool },
     Parquet { file: SerializedFileWriter<Hashed>, rows: Vec<Row>, bytes: usize, proofs: bool },
 }
 
@@ -60,8 +63,11 @@ struct Row {
 
 /// Columns of Parquet after `index`.
 fn text_columns(proofs: bool) -> impl Iterator<Item = &'static str> {
-    let proves: &[&str] = if proofs { &["record", "attachment", "proof"] } else { &[] };
-    COLUMNS.iter().copied().chain(["event"]).chain(proves.iter().copied())
+    COLUMNS.iter().copied().chain(["event"]).chain(evidence_columns(proofs))
+}
+
+fn evidence_columns(proofs: bool) -> impl Iterator<Item = &'static str> {
+    EVIDENCE_COLUMNS.into_iter().take(if proofs { EVIDENCE_COLUMNS.len() } else { 0 })
 }
 
 fn is_time(column: &str) -> bool {
@@ -94,8 +100,9 @@ impl Writer {
             ExportFormat::Ndjson | ExportFormat::Ocsf => Sink::Lines(format, file),
             ExportFormat::Csv => {
                 let mut rows = csv::Writer::from_writer(file);
-                rows.write_record(["index"].iter().chain(&COLUMNS))?;
-                Sink::Csv(rows)
+                let columns = std::iter::once("index").chain(COLUMNS);
+                rows.write_record(columns.chain(evidence_columns(proofs)))?;
+                Sink::Csv { rows, proofs }
             }
             ExportFormat::Parquet => {
                 let schema = Arc::new(parse_message_type(&schema(proofs)).map_err(parquet_error)?);
@@ -117,9 +124,10 @@ impl Writer {
                 line(file, &ocsf_line(&self.log, &view, &evidence))
             }
             Sink::Lines(_, file) => line(file, &ExportLine { view, evidence }),
-            Sink::Csv(rows) => {
-                let texts = row(&view).map(|text| harmless(text.unwrap_or_default()));
-                rows.write_record(std::iter::once(&view.index.to_string()).chain(&texts))?;
+            Sink::Csv { rows, proofs } => {
+                let proves = [evidence.record, evidence.attachment, evidence.proof];
+                let proves = proves.into_iter().take(if *proofs { 3 } else { 0 });
+                rows.write_record(csv_row(&view).chain(proves.map(Option::unwrap_or_default)))?;
                 Ok(())
             }
             Sink::Parquet { file, rows, bytes, proofs } => {
@@ -144,7 +152,7 @@ impl Writer {
     pub(super) fn finish(self) -> io::Result<(u64, [u8; 32])> {
         let file = match self.sink {
             Sink::Lines(_, file) => file,
-            Sink::Csv(rows) => rows.into_inner().map_err(csv::IntoInnerError::into_error)?,
+            Sink::Csv { rows, .. } => rows.into_inner().map_err(csv::IntoInnerError::into_error)?,
             Sink::Parquet { mut file, rows, proofs, .. } => {
                 if !rows.is_empty() {
                     write_rows(&mut file, &rows, proofs).map_err(parquet_error)?;
@@ -161,14 +169,6 @@ impl Writer {
 fn line(file: &mut Hashed, value: &impl serde::Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *file, value)?;
     file.write_all(b"\n")
-}
-
-/// A spreadsheet must not take what somebody sent for a formula.
-fn harmless(text: String) -> String {
-    match text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        true => format!("'{text}"),
-        false => text,
-    }
 }
 
 fn write_rows(

@@ -41,12 +41,6 @@ pub(crate) async fn start_export(
     body: Body,
 ) -> Result<Response> {
     let wanted: ExportRequest = receive_json(&app, &headers, body).await?;
-    if wanted.proofs && wanted.format == ExportFormat::Csv {
-        return Err(ApiError::invalid(
-            "a row of CSV has no place for proofs: take ndjson, parquet or ocsf",
-        )
-        .member("proofs"));
-    }
     let (log, index) = (app.log(&name)?, index_of(&app, &name)?);
     let now = app.control.now();
     app.exports.expire(now);

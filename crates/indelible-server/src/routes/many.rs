@@ -4,7 +4,7 @@
 use crate::{
     access::{
         Decision, Permission, Scope, decide,
-        gate::{Caller, no_such_log},
+        gate::{Caller, Shown, no_such_log},
         token::redact,
     },
     app::App,
@@ -67,7 +67,7 @@ impl Default for LogsParams {
 
 /// Where a search goes on in each log that is not yet at its end; `None`: at the
 /// beginning.
-type Beyond = BTreeMap<String, Option<u64>>;
+pub(crate) type Beyond = BTreeMap<String, Option<u64>>;
 
 /// Bound to the query and to the moment that its ages count from.
 struct Cursor {
@@ -142,12 +142,14 @@ pub(crate) async fn search_logs(
             params.limit
         )));
     }
+    const ASKED: Asked = Asked { action: "access.event.list", route: "GET /v1/events" };
     let cursor = params.after.as_deref().map(|text| Cursor::decode(text, &params)).transpose()?;
     let now_us =
         cursor.as_ref().map_or_else(|| app.control.now().as_micros(), |cursor| cursor.now_us);
     let query = parsed(&params.q, now_us)?;
     let mut places = Vec::new();
-    for (name, scope) in readable(&app, &caller, &params, cursor.as_ref()).await? {
+    let only = cursor.as_ref().map(|cursor| &cursor.beyond);
+    for (name, scope) in readable(&app, &caller, &ASKED, &params.logs, only).await? {
         let (log, index) = (app.log(&name)?, index_of(&app, &name)?);
         if params.consistency.is_some() {
             reach_head(&index, &log).await?;
@@ -167,7 +169,11 @@ pub(crate) async fn search_logs(
         Ok((places, items, beyond))
     })
     .await?;
-    let trail = places.iter().map(|place| record(&app, &caller, place, &params, &items));
+    let trail = places.iter().map(|place| {
+        let own = items.iter().filter(|item| item.log == place.name);
+        let seen = shown(&own.map(|item| item.view.clone()).collect::<Vec<_>>());
+        record(&app, &caller, &ASKED, (&place.name, &place.scope), &params.q, seen)
+    });
     futures_util::future::try_join_all(trail).await?;
     let searched = |place: &Place| SearchedLog {
         log: place.name.clone(),
@@ -182,12 +188,20 @@ pub(crate) async fn search_logs(
     }))
 }
 
-/// The logs that are to be searched, and what the caller may see of each.
-async fn readable(
+/// What is asked of several logs: its name in the trail, and its route.
+pub(crate) struct Asked {
+    pub(crate) action: &'static str,
+    pub(crate) route: &'static str,
+}
+
+/// The logs that are to be searched, and what the caller may see of each; `only` those
+/// of them, if it is given.
+pub(crate) async fn readable(
     app: &App,
     caller: &Caller,
-    params: &LogsParams,
-    cursor: Option<&Cursor>,
+    asked: &Asked,
+    logs: &str,
+    only: Option<&Beyond>,
 ) -> Result<Vec<(String, Scope)>> {
     let (control, now) = (app.control.current(), app.control.now());
     let principal = caller.known()?;
@@ -195,14 +209,14 @@ async fn readable(
         Decision::Allowed(scope) => Some(scope),
         Decision::Forbidden | Decision::Invisible => None,
     };
-    let patterns: Vec<&str> = params.logs.split(',').map(str::trim).collect();
+    let patterns: Vec<&str> = logs.split(',').map(str::trim).collect();
     let mut found = BTreeMap::new();
     for pattern in &patterns {
         let Some(stem) = pattern.strip_suffix('*') else {
             // Named, so it must be there, and be the caller's business.
             match app.log(pattern).ok().and_then(|_| may(pattern)) {
                 Some(scope) => drop(found.insert((*pattern).to_owned(), scope)),
-                None => return Err(refused(app, caller, pattern).await),
+                None => return Err(refused(app, caller, asked, pattern).await),
             }
             continue;
         };
@@ -216,8 +230,8 @@ async fn readable(
             }
         }
     }
-    if let Some(cursor) = cursor {
-        found.retain(|name, _| cursor.beyond.contains_key(name));
+    if let Some(only) = only {
+        found.retain(|name, _| only.contains_key(name));
     }
     if found.len() > MAX_LOGS {
         return Err(ApiError::invalid(format!(
@@ -230,8 +244,8 @@ async fn readable(
 }
 
 /// The refusal of a log that was named, in the trail of that log too.
-async fn refused(app: &App, caller: &Caller, name: &str) -> ApiError {
-    let mut access = access(caller, name, None);
+async fn refused(app: &App, caller: &Caller, asked: &Asked, name: &str) -> ApiError {
+    let mut access = access(caller, asked, name, None);
     let reason = "needs the permission read".to_owned();
     access.outcome = Outcome::Denied(Code::LogNotFound.name(), reason);
     match app.trail.record(&access, Some(&caller.origin)).await {
@@ -240,11 +254,11 @@ async fn refused(app: &App, caller: &Caller, name: &str) -> ApiError {
     }
 }
 
-fn access(caller: &Caller, name: &str, tenant: Option<&str>) -> Access {
+fn access(caller: &Caller, asked: &Asked, name: &str, tenant: Option<&str>) -> Access {
     let mut details = serde_json::Map::new();
-    details.insert("route".to_owned(), "GET /v1/events".into());
+    details.insert("route".to_owned(), asked.route.into());
     Access {
-        action: "access.event.list",
+        action: asked.action,
         principal: caller.principal.as_ref().map(|known| (known.id.clone(), known.name.clone())),
         log: Some(name.chars().take(128).collect()),
         target: None,
@@ -255,18 +269,18 @@ fn access(caller: &Caller, name: &str, tenant: Option<&str>) -> Access {
 }
 
 /// Writes what was shown of one log into the trail.
-async fn record(
+pub(crate) async fn record(
     app: &App,
     caller: &Caller,
-    place: &Place,
-    params: &LogsParams,
-    items: &[LogEvent],
+    asked: &Asked,
+    (name, scope): (&str, &Scope),
+    q: &str,
+    shown: Shown,
 ) -> Result<()> {
-    let mut access = access(caller, &place.name, place.scope.tenant());
-    let q: String = params.q.chars().take(2048).collect();
+    let mut access = access(caller, asked, name, scope.tenant());
+    let q: String = q.chars().take(2048).collect();
     access.details.insert("q".to_owned(), redact(&q).into());
-    let own = items.iter().filter(|item| item.log == place.name).map(|item| item.view.clone());
-    access.details.extend(shown(&own.collect::<Vec<_>>()).0);
+    access.details.extend(shown.0);
     app.trail.record(&access, Some(&caller.origin)).await
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod acts;
 pub(crate) mod append;
+pub(crate) mod counts;
 pub(crate) mod events;
 pub(crate) mod exports;
 pub(crate) mod grants;

@@ -1,9 +1,9 @@
-//! Search: events by query, counts, facets, histograms, context, and the live tail.
+//! Search: events by query, context, and the live tail.
 
 use crate::{
-    access::gate::{Caller, Shown},
+    access::gate::Caller,
     app::App,
-    body::{in_background, receive_json},
+    body::in_background,
     error::{ApiError, Result},
     params::Params,
     routes::events::{Order, locate, shown, view},
@@ -11,7 +11,6 @@ use crate::{
 };
 use axum::{
     Json,
-    body::Body,
     extract::{Path, State},
     http::HeaderMap,
     response::{
@@ -19,14 +18,8 @@ use axum::{
         sse::{Event as SseEvent, KeepAlive, Sse},
     },
 };
-use indelible_api::{
-    Bucket, Code, Count, CountRequest, ErrorBody, EventView, FacetValues, Facets, FacetsRequest,
-    HistogramBuckets, HistogramRequest, MAX_PAGE, Page, SearchPage, ValueCount,
-};
-use indelible_event::Timestamp;
-use indelible_index::{
-    Field, LogIndex, Order as SearchOrder, Query, SearchError, Source, length_us, parse,
-};
+use indelible_api::{Code, ErrorBody, EventView, MAX_PAGE, Page, SearchPage};
+use indelible_index::{Field, LogIndex, Order as SearchOrder, Query, SearchError, Source, parse};
 use indelible_log::Log;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -194,117 +187,6 @@ pub(crate) async fn find(
         let mut response = Json(page).into_response();
         response.extensions_mut().insert(shown);
         Ok(response)
-    })
-    .await
-}
-
-/// What was counted, for the trail.
-fn counted<T: serde::Serialize>(q: &str, answer: T) -> Response {
-    let mut shown = Shown::default();
-    let q: String = q.chars().take(2048).collect();
-    shown.0.insert("q".to_owned(), crate::access::token::redact(&q).into());
-    let mut response = Json(answer).into_response();
-    response.extensions_mut().insert(shown);
-    response
-}
-
-fn counts(values: Vec<(String, u64)>) -> Vec<ValueCount> {
-    values.into_iter().map(|(value, count)| ValueCount { value, count }).collect()
-}
-
-fn counted_field(name: &str) -> Result<Field> {
-    Field::named(name).filter(|field| field.is_counted()).ok_or_else(|| {
-        ApiError::invalid(format!(
-            "{name:?} is not a field that can be counted; those are action, actor, actor.type, by, category, format, ip, outcome, target.type, tenant"
-        ))
-    })
-}
-
-/// How many events a query finds.
-#[utoipa::path(post, path = "/v1/logs/{log}/count", tag = "search", params(("log" = String, Path, description = "Name of the log")), request_body = CountRequest,
-    responses((status = 200, body = Count), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 422, body = ErrorBody)))]
-pub(crate) async fn count(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    Path(name): Path<String>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response> {
-    let wanted: CountRequest = receive_json(&app, &headers, body).await?;
-    let index = index_of(&app, &name)?;
-    let query = query(&caller, &wanted.q, app.control.now().as_micros())?;
-    searching(&app, move || {
-        let indexed = *index.indexed().borrow();
-        Ok(counted(&wanted.q, Count { count: index.count(&query)?, indexed }))
-    })
-    .await
-}
-
-/// The most frequent values of fields in what a query finds.
-#[utoipa::path(post, path = "/v1/logs/{log}/facets", tag = "search", params(("log" = String, Path, description = "Name of the log")), request_body = FacetsRequest,
-    responses((status = 200, body = Facets), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 422, body = ErrorBody)))]
-pub(crate) async fn facets(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    Path(name): Path<String>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response> {
-    let wanted: FacetsRequest = receive_json(&app, &headers, body).await?;
-    if !(1..=MAX_PAGE).contains(&wanted.limit) || !(1..=20).contains(&wanted.fields.len()) {
-        return Err(ApiError::invalid("expected 1 to 20 fields and a limit of 1 to 1000"));
-    }
-    let fields: Vec<Field> =
-        wanted.fields.iter().map(|name| counted_field(name)).collect::<Result<_>>()?;
-    let index = index_of(&app, &name)?;
-    let query = query(&caller, &wanted.q, app.control.now().as_micros())?;
-    searching(&app, move || {
-        let indexed = *index.indexed().borrow();
-        let mut facets = Vec::with_capacity(fields.len());
-        for field in fields {
-            let facet = index.facet(&query, field, wanted.limit)?;
-            let (field, distinct) = (field.name().to_owned(), facet.distinct);
-            facets.push(FacetValues { field, values: counts(facet.values), distinct });
-        }
-        Ok(counted(&wanted.q, Facets { facets, indexed }))
-    })
-    .await
-}
-
-/// What a query finds by time of occurrence.
-#[utoipa::path(post, path = "/v1/logs/{log}/histogram", tag = "search", params(("log" = String, Path, description = "Name of the log")), request_body = HistogramRequest,
-    responses((status = 200, body = HistogramBuckets), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 422, body = ErrorBody)))]
-pub(crate) async fn histogram(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    Path(name): Path<String>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response> {
-    let wanted: HistogramRequest = receive_json(&app, &headers, body).await?;
-    let interval = length_us(&wanted.interval).filter(|interval| *interval > 0);
-    let interval_us = interval.ok_or_else(|| {
-        ApiError::invalid(format!(
-            "interval {:?} is not a number and s, m, h, d or w, such as 1h",
-            wanted.interval
-        ))
-        .member("interval")
-    })?;
-    if !(1..=100).contains(&wanted.limit) {
-        return Err(ApiError::invalid("limit: expected 1 to 100").member("limit"));
-    }
-    let by = wanted.by.as_deref().map(counted_field).transpose()?;
-    let index = index_of(&app, &name)?;
-    let query = query(&caller, &wanted.q, app.control.now().as_micros())?;
-    searching(&app, move || {
-        let indexed = *index.indexed().borrow();
-        let found = index.histogram(&query, interval_us, by.map(|field| (field, wanted.limit)))?;
-        let buckets = found.buckets.into_iter().map(|(start, (count, values))| Bucket {
-            start: Timestamp::from_micros(start).to_string(),
-            count,
-            values: counts(values),
-        });
-        Ok(counted(&wanted.q, HistogramBuckets { buckets: buckets.collect(), indexed }))
     })
     .await
 }

@@ -6,8 +6,8 @@ use crate::{
     access::{Permission, gate::gate},
     app::App,
     routes::{
-        acts, append, events, exports, grants, logs, many, proofs, search, system, tlog, tokens,
-        views,
+        acts, append, counts, events, exports, grants, logs, many, proofs, search, system, tlog,
+        tokens, views,
     },
 };
 use axum::{
@@ -70,6 +70,9 @@ macro_rules! routes {
 
 routes! {
     GET "/v1/events" Known false ByLog "access.event.list" many::search_logs;
+    POST "/v1/count" Known false ByLog "access.event.count" counts::count_logs;
+    POST "/v1/facets" Known false ByLog "access.event.facets" counts::facets_logs;
+    POST "/v1/histogram" Known false ByLog "access.event.histogram" counts::histogram_logs;
     GET "/v1/logs" Known false Counted "access.log.list" logs::list_logs;
     POST "/v1/logs" Manage false Never "control.log.create" logs::create_log;
     GET "/v1/logs/{log}" Describe false Counted "access.log.read" logs::show_log;
@@ -79,9 +82,9 @@ routes! {
     POST "/v1/logs/{log}/events" Append false Never "access.append" append::append_events;
     GET "/v1/logs/{log}/events/{record}" Read false Each "access.event.read" events::show_event;
     GET "/v1/logs/{log}/events/{record}/context" Read false Each "access.event.context" search::context;
-    POST "/v1/logs/{log}/count" Read false Each "access.event.count" search::count;
-    POST "/v1/logs/{log}/facets" Read false Each "access.event.facets" search::facets;
-    POST "/v1/logs/{log}/histogram" Read false Each "access.event.histogram" search::histogram;
+    POST "/v1/logs/{log}/count" Read false Each "access.event.count" counts::count;
+    POST "/v1/logs/{log}/facets" Read false Each "access.event.facets" counts::facets;
+    POST "/v1/logs/{log}/histogram" Read false Each "access.event.histogram" counts::histogram;
     GET "/v1/logs/{log}/tail" Read false Each "access.event.tail" search::tail;
     GET "/v1/logs/{log}/exports" Read false Counted "access.export.list" exports::list_exports;
     POST "/v1/logs/{log}/exports" Read false Each "access.export" exports::start_export;

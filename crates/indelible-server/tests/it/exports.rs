@@ -108,7 +108,6 @@ async fn exports_that_cannot_be_made_say_why() {
     for (wanted, said) in [
         (json!({ "format": "xml" }), "ndjson"),
         (json!({ "proof": true }), "unknown field"),
-        (json!({ "format": "csv", "proofs": true }), "no place for proofs"),
         (json!({ "q": "acton:x" }), "did you mean action?"),
     ] {
         let (status, refused) = start(&server, &reader, wanted).await;
@@ -231,13 +230,46 @@ async fn several_logs_are_searched_in_the_order_of_receipt() {
         let (status, _) = call(&all, &format!("q=actor:ada&after={forged}")).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{forged}");
     }
+    // Counted together: what each may see, in the trail of each log.
+    let counted = async |token: &str, what: &str, wanted: Value| {
+        let request = server.as_token(token, Method::POST, &format!("/v1/{what}"));
+        server.call(request.json(&wanted)).await
+    };
+    for (token, found) in [(&all, 30), (&some, expected.len()), (&writer, 0)] {
+        let (_, count) = counted(token, "count", json!({ "q": "actor:ada" })).await;
+        assert_eq!(count["count"], json!(found), "{count}");
+        let wanted = json!({ "q": "actor:ada", "interval": "1w" });
+        let (_, histogram) = counted(token, "histogram", wanted).await;
+        let buckets = histogram["buckets"].as_array().unwrap().iter();
+        assert_eq!(
+            buckets.map(|bucket| bucket["count"].as_u64().unwrap()).sum::<u64>(),
+            found as u64
+        );
+        let wanted = json!({ "q": "actor:ada", "fields": ["actor", "tenant"] });
+        let (_, facets) = counted(token, "facets", wanted).await;
+        let actors: Vec<Value> =
+            if found == 0 { Vec::new() } else { vec![json!({ "value": "ada", "count": found })] };
+        assert_eq!(facets["facets"][0]["values"], json!(actors), "{facets}");
+    }
+    let (_, tenants) = counted(&some, "facets?logs=prod", json!({ "fields": ["tenant"] })).await;
+    assert_eq!(tenants["facets"][0]["values"].as_array().unwrap().len(), 1, "{tenants}");
+    assert_eq!(tenants["logs"][0]["log"], "prod");
+    let (status, refused) = counted(&some, "count?logs=other", json!({})).await;
+    assert_eq!((status, &refused["code"]), (StatusCode::NOT_FOUND, &json!("log_not_found")));
+    let (status, refused) = counted(&some, "facets", json!({ "fields": ["agent"] })).await;
+    assert_eq!((status, &refused["code"]), (StatusCode::BAD_REQUEST, &json!("invalid_request")));
     // In the trail of each log, refusals too.
-    let trail = async |log: &str, outcome: &str| {
-        let q = format!("action:access.event.list target:{log} outcome:{outcome}");
+    let trail = async |action: &str, log: &str, outcome: &str| {
+        let q = format!("action:access.event.{action} target:{log} outcome:{outcome}");
         let path =
             format!("/v1/logs/_access/events?q={}&consistency=head", crate::search::encode(&q));
         server.get(&path).await.1["items"].as_array().unwrap().len()
     };
-    assert!(trail("stage", "success").await > 5);
-    assert_eq!(trail("other", "denied").await, 1);
+    assert!(trail("list", "stage", "success").await > 5);
+    assert_eq!(trail("list", "other", "denied").await, 1);
+    assert_eq!(trail("count", "stage", "success").await, 2);
+    assert_eq!(trail("count", "other", "success").await, 1);
+    assert_eq!(trail("count", "other", "denied").await, 1);
+    assert_eq!(trail("histogram", "prod", "success").await, 2);
+    assert_eq!(trail("facets", "prod", "success").await, 3);
 }

@@ -39,6 +39,9 @@ fn rows() -> BTreeMap<&'static str, Row> {
     [
         // Of logs that the caller may read: perhaps none.
         ("GET /v1/events", row(ALL, 200, Same)),
+        ("POST /v1/count", row(ALL, 200, Same)),
+        ("POST /v1/facets", row(ALL, 200, Same)),
+        ("POST /v1/histogram", row(ALL, 200, Same)),
         ("GET /v1/logs", row(ALL, 200, Same)),
         // The name is taken: whoever may create logs is told so.
         ("POST /v1/logs", row(OPERATE, 409, Same)),
@@ -177,8 +180,12 @@ impl Fixture {
             ("POST", "/v1/logs") => json!({ "name": log }).to_string(),
             ("PATCH", _) => json!({ "public": false }).to_string(),
             ("POST", "/v1/logs/{log}/events") => of_tenant(&format!("{tenant}-again"), tenant),
-            ("POST", "/v1/logs/{log}/facets") => json!({ "fields": ["tenant"] }).to_string(),
-            ("POST", "/v1/logs/{log}/histogram") => json!({ "interval": "1d" }).to_string(),
+            ("POST", "/v1/facets" | "/v1/logs/{log}/facets") => {
+                json!({ "fields": ["tenant"] }).to_string()
+            }
+            ("POST", "/v1/histogram" | "/v1/logs/{log}/histogram") => {
+                json!({ "interval": "1d" }).to_string()
+            }
             ("POST", "/v1/tokens") => {
                 json!({ "name": "cell", "grants": [{ "role": "reader", "log": log }] }).to_string()
             }

@@ -5,6 +5,9 @@ use crate::{
     company::Company,
     output::{self, count},
 };
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::client::conn::http1;
 use std::{
     path::Path,
     sync::{
@@ -20,6 +23,8 @@ const MONDAY_US: i64 = 1_772_409_600_000_000;
 const APART_US: i64 = 250_000;
 const BATCH: u64 = 1000;
 const ROUNDS: usize = 200;
+/// Events whose way into the index is timed.
+const LAGS: u64 = 100;
 
 /// What is asked, and its name.
 fn queries(events: u64) -> Vec<(&'static str, String)> {
@@ -98,6 +103,9 @@ pub(crate) async fn measure(
         push(figures, name, &mut times, "");
     }
     memory.push("searches included", figures);
+    let mut times = lag(&running, events).await?;
+    let note = format!("{} events/s beside it", count(BATCH / 10 * 100));
+    push(figures, "from an append's answer until a search finds it", &mut times, &note);
     running.stop().await
 }
 
@@ -107,17 +115,18 @@ pub(crate) fn print_events(events: u64) {
     for n in 0..events {
         let mut event = company.event(MONDAY_US + n as i64 * APART_US);
         if n == 0 {
-            make_rare(&mut event);
+            set_request(&mut event, RARE);
         }
         output::line(event);
     }
 }
 
-/// Gives the first event in a text the request id that is searched for.
-fn make_rare(text: &mut String) {
+/// Gives the first event in a text another request id.
+fn set_request(text: &mut String, id: &str) {
     if let Some(at) = text.find(REQUEST) {
         let from = at + REQUEST.len();
-        text.replace_range(from..from + RARE.len(), RARE);
+        let len = text.get(from..).and_then(|rest| rest.find('"')).unwrap_or_default();
+        text.replace_range(from..from + len, id);
     }
 }
 
@@ -193,19 +202,15 @@ async fn ingest(running: &Running, events: u64, connections: usize) -> anyhow::R
                     return anyhow::Ok(());
                 }
                 let last = (first + BATCH).min(events);
-                let lines = (first..last).map(|n| company.event(MONDAY_US + n as i64 * APART_US));
-                let mut body = lines.collect::<Vec<_>>().join("\n");
-                if first == 0 {
-                    make_rare(&mut body);
+                let mut body = String::with_capacity(BATCH as usize * 640);
+                for n in first..last {
+                    company.write(MONDAY_US + n as i64 * APART_US, &mut body);
+                    body.push('\n');
                 }
-                post(
-                    &mut sender,
-                    "/v1/logs/bench/events",
-                    &authorization,
-                    "application/x-ndjson",
-                    body.into(),
-                )
-                .await?;
+                if first == 0 {
+                    set_request(&mut body, RARE);
+                }
+                append(&mut sender, &authorization, body).await?;
                 bar.inc(last - first);
             }
         }));
@@ -214,6 +219,56 @@ async fn ingest(running: &Running, events: u64, connections: usize) -> anyhow::R
         task.await??;
     }
     bar.finish_and_clear();
+    Ok(())
+}
+
+/// How long after its append was answered an event is found, while a steady load of a tenth
+/// of a batch comes every ten milliseconds.
+async fn lag(running: &Running, events: u64) -> anyhow::Result<Vec<Duration>> {
+    let time = move |n: u64| MONDAY_US + (events + n) as i64 * APART_US;
+    let mut sender = running.connect().await?;
+    let authorization = Arc::clone(&running.authorization);
+    let load = tokio::spawn(async move {
+        let mut company = Company::new(events);
+        let mut pace = tokio::time::interval(Duration::from_millis(10));
+        for n in 0.. {
+            pace.tick().await;
+            let lines = (0..BATCH / 10).map(|of| company.event(time(n * BATCH / 10 + of)));
+            let body = lines.collect::<Vec<_>>().join("\n");
+            append(&mut sender, &authorization, body).await?;
+        }
+        anyhow::Ok(())
+    });
+    let (mut sender, mut company) = (running.connect().await?, Company::new(events + 1));
+    let mut times = Vec::new();
+    for n in 0..LAGS {
+        let id = format!("req-lag{n}");
+        let mut event = company.event(time(n));
+        set_request(&mut event, &id);
+        append(&mut sender, &running.authorization, event).await?;
+        let answered = Instant::now();
+        let path = format!("/v1/logs/bench/events?order=desc&limit=1&q=request:{id}");
+        loop {
+            let answer = get(&mut sender, &path, &running.authorization).await?;
+            let page: serde_json::Value = serde_json::from_slice(&answer)?;
+            if page["items"].as_array().is_some_and(|items| !items.is_empty()) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        times.push(answered.elapsed());
+    }
+    load.abort();
+    Ok(times)
+}
+
+async fn append(
+    sender: &mut http1::SendRequest<Full<Bytes>>,
+    authorization: &str,
+    body: String,
+) -> anyhow::Result<()> {
+    let path = "/v1/logs/bench/events";
+    post(sender, path, authorization, "application/x-ndjson", body.into()).await?;
     Ok(())
 }
 

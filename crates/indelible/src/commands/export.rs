@@ -42,7 +42,7 @@ pub(crate) struct Export {
     /// Format: ndjson, csv, parquet, or ocsf [default: as the file is called, else ndjson]
     #[arg(long, value_parser = ["ndjson", "csv", "parquet", "ocsf"])]
     format: Option<String>,
-    /// With each record its bytes and an offline proof; not with csv
+    /// With each record its bytes and an offline proof
     #[arg(long)]
     proofs: bool,
 }

@@ -10,8 +10,11 @@ use crate::{
     output::{self, BAD, FAINT, STRONG, count, line, note, table},
 };
 use anyhow::{Context as _, bail};
-use indelible_api::{FacetsRequest, HistogramRequest, SaveView};
-use indelible_client::LogClient;
+use indelible_api::{
+    Count, CountRequest, Facets, FacetsRequest, HistogramBuckets, HistogramRequest, SaveView,
+    SearchedLog,
+};
+use indelible_client::{Client, LogClient};
 use std::process::ExitCode;
 
 /// Find events: newest 50, or counts, values and times of all that match.
@@ -68,35 +71,55 @@ impl Search {
             log.search(&q, false, 1, None, true).await?;
         }
         if self.count {
-            let found = log.count(&q).await?;
-            if global.json {
-                output::json(&found)?;
-            } else {
-                line(count(found.count));
-            }
+            show_count(&log.count(&q).await?, global)?;
         } else if !self.facet.is_empty() {
-            self.facets(&log, &q, global).await?;
+            show_facets(log.facets(&self.wanted_facets(q)).await?, global)?;
         } else if let Some(interval) = &self.histogram {
-            histogram(&log, &q, interval, global).await?;
+            show_histogram(&log.histogram(&wanted_histogram(q, interval)).await?, global)?;
         } else {
             self.events(&log, &q, global).await?;
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Events of several logs.
+    fn wanted_facets(&self, q: String) -> FacetsRequest {
+        FacetsRequest { q, fields: self.facet.clone(), limit: self.lines.min(1000) }
+    }
+
+    /// In several logs.
     async fn logs(&self, global: &Global) -> anyhow::Result<ExitCode> {
-        if self.count || self.view.is_some() || self.histogram.is_some() || !self.facet.is_empty() {
-            bail!("--count, --facet, --histogram and --view are about one log");
+        if self.view.is_some() {
+            bail!("--view is about one log");
         }
         let (client, q) = (connect(global)?, self.query.join(" "));
-        let (mut shown, mut after, mut at_head) = (0, None, self.head);
+        if self.head {
+            client.search_logs(&self.log, &q, false, 1, None, true).await?;
+        }
+        if self.count {
+            show_count(&client.count_logs(&self.log, &CountRequest { q }).await?, global)?;
+        } else if !self.facet.is_empty() {
+            show_facets(client.facets_logs(&self.log, &self.wanted_facets(q)).await?, global)?;
+        } else if let Some(interval) = &self.histogram {
+            let wanted = wanted_histogram(q, interval);
+            show_histogram(&client.histogram_logs(&self.log, &wanted).await?, global)?;
+        } else {
+            self.events_of_logs(&client, &q, global).await?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn events_of_logs(
+        &self,
+        client: &Client,
+        q: &str,
+        global: &Global,
+    ) -> anyhow::Result<()> {
+        let (mut shown, mut after) = (0, None);
         while shown < self.lines {
             let limit = (self.lines - shown).min(1000);
             let page = client
-                .search_logs(&self.log, &q, self.oldest, limit, after.as_deref(), at_head)
+                .search_logs(&self.log, q, self.oldest, limit, after.as_deref(), false)
                 .await?;
-            at_head = false;
             for event in &page.items {
                 if global.json {
                     output::json(event)?;
@@ -105,16 +128,14 @@ impl Search {
                 }
             }
             shown += page.items.len();
-            for log in &page.logs {
-                behind(Some(&log.log), log.indexed, log.size, log.problem.as_deref());
-            }
+            all_behind(&page.logs);
             after = page.next;
             if after.is_none() {
                 break;
             }
         }
         self.ending(shown, after.is_some(), global);
-        Ok(ExitCode::SUCCESS)
+        Ok(())
     }
 
     fn ending(&self, shown: usize, is_more: bool, global: &Global) {
@@ -146,26 +167,36 @@ impl Search {
         self.ending(shown, after.is_some(), global);
         Ok(())
     }
+}
 
-    async fn facets(&self, log: &LogClient, q: &str, global: &Global) -> anyhow::Result<()> {
-        let wanted = FacetsRequest {
-            q: q.to_owned(),
-            fields: self.facet.clone(),
-            limit: self.lines.min(1000),
-        };
-        let found = log.facets(&wanted).await?;
-        if global.json {
-            return output::json(&found);
+fn show_count(found: &Count, global: &Global) -> anyhow::Result<()> {
+    all_behind(&found.logs);
+    if global.json {
+        return output::json(found);
+    }
+    line(count(found.count));
+    Ok(())
+}
+
+fn show_facets(found: Facets, global: &Global) -> anyhow::Result<()> {
+    all_behind(&found.logs);
+    if global.json {
+        return output::json(&found);
+    }
+    for facet in found.facets {
+        let more = facet.distinct.saturating_sub(facet.values.len() as u64);
+        let rows = facet.values.into_iter().map(|value| vec![count(value.count), value.value]);
+        table(&["COUNT", &facet.field.to_uppercase()], rows.collect());
+        if more > 0 {
+            line(format_args!("{FAINT}and {} more{FAINT:#}", count(more)));
         }
-        for facet in found.facets {
-            let more = facet.distinct.saturating_sub(facet.values.len() as u64);
-            let rows = facet.values.into_iter().map(|value| vec![count(value.count), value.value]);
-            table(&["COUNT", &facet.field.to_uppercase()], rows.collect());
-            if more > 0 {
-                line(format_args!("{FAINT}and {} more{FAINT:#}", count(more)));
-            }
-        }
-        Ok(())
+    }
+    Ok(())
+}
+
+fn all_behind(logs: &[SearchedLog]) {
+    for log in logs {
+        behind(Some(&log.log), log.indexed, log.size, log.problem.as_deref());
     }
 }
 
@@ -184,17 +215,14 @@ fn behind(log: Option<&str>, indexed: u64, size: u64, problem: Option<&str>) {
     }
 }
 
-async fn histogram(
-    log: &LogClient,
-    q: &str,
-    interval: &str,
-    global: &Global,
-) -> anyhow::Result<()> {
-    let wanted =
-        HistogramRequest { q: q.to_owned(), interval: interval.to_owned(), by: None, limit: 1 };
-    let found = log.histogram(&wanted).await?;
+fn wanted_histogram(q: String, interval: &str) -> HistogramRequest {
+    HistogramRequest { q, interval: interval.to_owned(), by: None, limit: 1 }
+}
+
+fn show_histogram(found: &HistogramBuckets, global: &Global) -> anyhow::Result<()> {
+    all_behind(&found.logs);
     if global.json {
-        return output::json(&found);
+        return output::json(found);
     }
     let most = found.buckets.iter().map(|bucket| bucket.count).max().unwrap_or(0).max(1);
     for bucket in &found.buckets {

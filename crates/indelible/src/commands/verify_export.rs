@@ -7,7 +7,8 @@ use crate::{
 };
 use anyhow::{Context as _, bail};
 use indelible_api::{
-    COLUMNS, EnvelopeView, EventView, Evidence, ExportFormat, ExportLine, Manifest, ocsf_line, row,
+    COLUMNS, EVIDENCE_COLUMNS, EnvelopeView, EventView, Evidence, ExportFormat, ExportLine,
+    Manifest, csv_row, ocsf_line, row,
 };
 use indelible_event::{Attachment, Envelope, Payload, Timestamp, format_named};
 use indelible_log::verify::FindingKind;
@@ -37,6 +38,8 @@ enum Shown {
     Line(EventView),
     Ocsf(Value),
     Row(Columns),
+    /// A row of CSV without what proves it.
+    Cells(Vec<String>),
 }
 
 /// Checks every record of an export: bytes, leaf hash, view, inclusion proof, checkpoint.
@@ -62,6 +65,10 @@ pub(crate) fn verify(path: &Path, key: &VerifyingKey) -> Result<String, (Finding
             true => unverifiable("it is the file that its manifest names, but was made without --proofs, so nothing proves its records".to_owned()),
             false => altered("it is not the file that its manifest names".to_owned()),
         });
+    }
+    if manifest.format == ExportFormat::Parquet && !is_as_written {
+        // Lines can be read one by one; of what stands in this file nothing can be relied on.
+        return Err(altered("it is not the file that its manifest names".to_owned()));
     }
     let mut wrong = None;
     let read = read(path, &manifest, |index, shown, evidence| {
@@ -105,13 +112,27 @@ fn read(
     };
     match manifest.format {
         ExportFormat::Parquet => {
-            for row in SerializedFileReader::new(File::open(path)?)?.get_row_iter(None)? {
+            let file = SerializedFileReader::new(File::open(path)?)?;
+            for row in file.get_row_iter(None)? {
                 let (index, row, evidence) = parquet_row(row?.into_columns())?;
                 place(index)?;
                 visit(index, Shown::Row(row), evidence);
             }
         }
-        format => {
+        ExportFormat::Csv => {
+            let mut rows = csv::Reader::from_path(path)?;
+            let columns = std::iter::once("index").chain(COLUMNS).chain(EVIDENCE_COLUMNS);
+            if !rows.headers()?.iter().eq(columns) {
+                bail!("its first line does not name the columns of such an export");
+            }
+            for (at, cells) in rows.records().enumerate() {
+                let (index, shown, evidence) =
+                    csv_cells(&cells?).with_context(|| format!("row {} cannot be read", at + 1))?;
+                place(index)?;
+                visit(index, shown, evidence);
+            }
+        }
+        format @ (ExportFormat::Ndjson | ExportFormat::Ocsf) => {
             for (at, text) in BufReader::new(File::open(path)?).lines().enumerate() {
                 let parsed = parse(format, &text?);
                 let (index, shown, evidence) =
@@ -144,6 +165,18 @@ fn parse(format: ExportFormat, text: &str) -> anyhow::Result<(u64, Shown, Eviden
         }
         ExportFormat::Csv | ExportFormat::Parquet => bail!("its rows are no lines of JSON"),
     }
+}
+
+fn csv_cells(cells: &csv::StringRecord) -> anyhow::Result<(u64, Shown, Evidence)> {
+    let index = cells.get(0).and_then(|text| text.parse().ok()).context("it has no index")?;
+    let mut proves = cells.iter().skip(1 + COLUMNS.len()).map(|text| match text {
+        "" => None,
+        text => Some(text.to_owned()),
+    });
+    let mut next = || proves.next().flatten();
+    let evidence = Evidence { record: next(), attachment: next(), proof: next() };
+    let shown = cells.iter().take(1 + COLUMNS.len()).map(str::to_owned).collect();
+    Ok((index, Shown::Cells(shown), evidence))
 }
 
 fn parquet_row(columns: Columns) -> anyhow::Result<(u64, Columns, Evidence)> {
@@ -186,6 +219,7 @@ fn check(
         Shown::Line(view) => EventView { note: None, ..view.clone() } == proven,
         Shown::Ocsf(event) => *event == ocsf_line(&manifest.log, &proven, evidence),
         Shown::Row(columns) => row_is(columns, &proven),
+        Shown::Cells(cells) => cells.iter().cloned().eq(csv_row(&proven)),
     };
     if is_same { Ok(()) } else { bail!("what stands beside the record is not what it says") }
 }

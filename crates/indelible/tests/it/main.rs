@@ -3,6 +3,7 @@
 
 mod control;
 mod crash;
+mod full_disk;
 mod search;
 mod tour;
 
