@@ -377,7 +377,8 @@ impl Run {
         let at = block * Block::LEN;
         let Some(kept) = &self.kept else {
             let bytes = self.blob.read_vec(self.filter_at() + at, Block::LEN as usize)?;
-            return Ok(self.checked(block, &bytes)?.has(short));
+            // A damaged block says nothing: the entries are looked at. `verify` finds it.
+            return Ok(self.checked(block, &bytes).map_or(true, |block| block.has(short)));
         };
         let bytes = kept.get(at as usize..).and_then(|rest| rest.first_chunk());
         // Checked when the run was opened.
@@ -608,10 +609,10 @@ mod tests {
         store.create(&path, &bytes).unwrap();
         let damaged = Runs::open(&store, 257).unwrap();
         assert_eq!(kept(&damaged), [false, true]);
-        let (found, failed): (Vec<_>, Vec<_>) = (0..256)
-            .map(|segment| has(&damaged, segment * SEGMENT_RECORDS))
-            .partition(|found| matches!(found, Ok(true)));
-        assert!(found.len() > 200 && !failed.is_empty() && failed.iter().all(Result::is_err));
+        for segment in 0..256 {
+            assert!(has(&damaged, segment * SEGMENT_RECORDS).unwrap(), "{segment}");
+        }
+        assert!(Runs::verify_all(&store).is_err());
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! `indelible bench search`: ingest with indexing, and what an investigator asks.
 
 use crate::{
-    commands::bench::{Figures, Running, figure, get, post},
+    commands::{
+        bench::{Figures, figure},
+        bench_server::{Running, Sender, get, post},
+    },
     company::Company,
     output::{self, count},
 };
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::client::conn::http1;
 use std::{
     path::Path,
     sync::{
@@ -262,11 +262,7 @@ async fn lag(running: &Running, events: u64) -> anyhow::Result<Vec<Duration>> {
     Ok(times)
 }
 
-async fn append(
-    sender: &mut http1::SendRequest<Full<Bytes>>,
-    authorization: &str,
-    body: String,
-) -> anyhow::Result<()> {
+async fn append(sender: &mut Sender, authorization: &str, body: String) -> anyhow::Result<()> {
     let path = "/v1/logs/bench/events";
     post(sender, path, authorization, "application/x-ndjson", body.into()).await?;
     Ok(())

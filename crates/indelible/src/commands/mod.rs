@@ -4,6 +4,7 @@ pub(crate) mod access;
 pub(crate) mod append;
 pub(crate) mod bench;
 pub(crate) mod bench_search;
+pub(crate) mod bench_server;
 pub(crate) mod demo;
 pub(crate) mod export;
 pub(crate) mod log;

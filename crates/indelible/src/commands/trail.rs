@@ -21,11 +21,11 @@ const CONTROL: &str = "_control";
 
 /// Show who looked into what, and who was refused.
 ///
-/// Reads `_access`, newest first; it takes the role of auditor. Looking into the trail
+/// Searches `_access`; it takes the role of auditor. Looking into the trail
 /// is in the trail.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Trail {
-    /// Only accesses of this principal (its id or name, or a part of them)
+    /// Only accesses of this principal: its id or name, or how they begin
     #[arg(long, value_name = "WHO")]
     actor: Option<String>,
     /// Only accesses to this log
@@ -43,9 +43,6 @@ pub(crate) struct Trail {
     /// How many to show
     #[arg(short = 'n', long, default_value_t = 50)]
     lines: usize,
-    /// How many records to look through at most
-    #[arg(long, default_value_t = 100_000)]
-    scan: u64,
 }
 
 fn text<'a>(event: &'a Value, pointer: &str) -> &'a str {
@@ -59,34 +56,21 @@ fn target<'a>(event: &'a Value, kind: &str) -> Option<&'a str> {
 
 impl Trail {
     pub(crate) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let since = self.since.as_deref().map(|text| time_from_now(text, false)).transpose()?;
+        let q = self.query()?;
         let log = open_log(global, ACCESS, None).await?;
-        let (mut after, mut scanned, mut found) = (None, 0, Vec::new());
-        'pages: loop {
-            let page = log.events(after, 500, true, 0).await?;
-            scanned += page.items.len() as u64;
-            for view in page.items {
-                if since.as_deref().is_some_and(|since| text(&view.event, "/time") < since) {
-                    break 'pages;
-                }
-                if self.wants(&view.event) {
-                    found.push(view);
-                }
-                if found.len() == self.lines {
-                    break 'pages;
-                }
-            }
-            match page.next.and_then(|next| next.parse().ok()) {
-                Some(next) if scanned < self.scan => after = Some(next),
-                Some(_) => {
-                    note(format_args!(
-                        "{FAINT}looked through {scanned} records; --scan looks further{FAINT:#}"
-                    ));
-                    break;
-                }
-                None => break,
+        let (mut after, mut found) = (None, Vec::new());
+        while found.len() < self.lines {
+            // What was done just now is in the answer.
+            let at_head = after.is_none();
+            let limit = self.lines.clamp(50, 1000);
+            let page = log.search(&q, false, limit, after.as_deref(), at_head).await?;
+            found.extend(page.items.into_iter().filter(|view| self.is_of_log(&view.event)));
+            after = page.next;
+            if after.is_none() {
+                break;
             }
         }
+        found.truncate(self.lines);
         for view in found.iter().rev() {
             if global.json {
                 output::json(view)?;
@@ -100,20 +84,35 @@ impl Trail {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn wants(&self, event: &Value) -> bool {
-        let contains = |wanted: &Option<String>, pointers: &[&str]| {
-            wanted.as_deref().is_none_or(|wanted| {
-                pointers.iter().any(|pointer| text(event, pointer).contains(wanted))
-            })
-        };
-        contains(&self.actor, &["/actor/id", "/actor/name"])
-            && self.log.as_deref().is_none_or(|log| target(event, "log") == Some(log))
-            && self
-                .action
-                .as_deref()
-                .is_none_or(|action| text(event, "/action").starts_with(action))
-            && (!self.denied || text(event, "/outcome/result") == "denied")
+    /// The same as a query.
+    fn query(&self) -> anyhow::Result<String> {
+        let mut parts = Vec::new();
+        parts.extend(self.actor.as_deref().map(|actor| part("actor", actor, true)));
+        parts.extend(self.action.as_deref().map(|action| part("action", action, true)));
+        parts.extend(self.log.as_deref().map(|log| part("target", log, false)));
+        if self.denied {
+            parts.push("outcome:denied".to_owned());
+        }
+        if let Some(since) = &self.since {
+            parts.push(part("after", &time_from_now(since, false)?, false));
+        }
+        Ok(parts.join(" "))
     }
+
+    /// Whether the log that is asked for is meant, not a record of that name.
+    fn is_of_log(&self, event: &Value) -> bool {
+        self.log.as_deref().is_none_or(|log| target(event, "log") == Some(log))
+    }
+}
+
+/// A part of a query; what has characters of the query language in it is taken whole.
+fn part(field: &str, value: &str, or_begins: bool) -> String {
+    let is_plain =
+        |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '/' | '@' | '+');
+    if or_begins && !value.is_empty() && value.chars().all(is_plain) {
+        return format!("{field}:{value}*");
+    }
+    format!("{field}:\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// One access on one line.
