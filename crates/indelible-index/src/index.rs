@@ -240,14 +240,15 @@ impl LogIndex {
         let pieces = self.snapshot().pieces;
         let Some(run) = self.run(&pieces) else { return Ok(false) };
         let old = pieces.get(run.clone()).unwrap_or_default();
-        let merged = Piece::merge(&self.log, &self.columns, &self.folder, old)?;
-        if merged.end - merged.start == self.options.shard
-            && let Err(error) = self.roll_up(&merged)
-        {
-            tracing::warn!(
-                error = chain(&error),
-                "a shard is not added up; it is counted when asked"
-            );
+        let mut merged = Piece::merge(&self.log, &self.columns, &self.folder, old)?;
+        if merged.end - merged.start == self.options.shard {
+            if let Err(error) = self.roll_up(&merged) {
+                tracing::warn!(
+                    error = chain(&error),
+                    "a shard is not added up; it is counted when asked"
+                );
+            }
+            merged = merged.reopened(&self.log, &self.columns)?;
         }
         let merged = Arc::new(merged);
         // If we crash here both are there, and the longer one is taken. Meanwhile pieces

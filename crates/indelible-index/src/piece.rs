@@ -178,6 +178,13 @@ impl Piece {
         }
     }
 
+    /// The same, newly mapped: what was read of it is not held in memory any longer.
+    pub(crate) fn reopened(self, log: &Log, columns: &Columns) -> Result<Self> {
+        let (folder, range) = (self.folder.clone(), self.start..self.end);
+        drop(self);
+        Self::open(log, columns, &folder, range)
+    }
+
     /// Its only segment.
     pub(crate) fn segment(&self) -> Option<&SegmentReader> {
         match self.searcher.segment_readers() {
