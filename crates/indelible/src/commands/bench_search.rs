@@ -258,6 +258,7 @@ async fn lag(running: &Running, events: u64) -> anyhow::Result<Vec<Duration>> {
         }
         times.push(answered.elapsed());
     }
+    anyhow::ensure!(!load.is_finished(), "the load beside it ended");
     load.abort();
     Ok(times)
 }
