@@ -222,8 +222,7 @@ async fn answered(
     }
     if status.is_success() {
         if let Some(query) = query {
-            let query: String = query.chars().take(2048).collect();
-            access.details.insert("query".to_owned(), token::redact(&query).into());
+            access.details.insert("query".to_owned(), token::asked(&query));
         }
         access.details.extend(shown.unwrap_or_default().0);
     }

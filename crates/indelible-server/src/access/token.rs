@@ -116,6 +116,12 @@ pub(crate) fn authenticate(
     })
 }
 
+/// What somebody asked for, as the trail keeps it: its first 2,048 characters, without
+/// what looks like a credential.
+pub(crate) fn asked(text: &str) -> serde_json::Value {
+    redact(&text.chars().take(2048).collect::<String>()).into()
+}
+
 /// Text without what looks like a credential: tokens of ours, and JWTs.
 pub(crate) fn redact(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

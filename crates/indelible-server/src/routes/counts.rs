@@ -10,8 +10,8 @@ use crate::{
     error::{ApiError, Result},
     params::Params,
     routes::{
-        many::{Asked, readable, record},
-        search::{PROBLEM, index_of, parsed, searching},
+        many::{Asked, readable, record, searched},
+        search::{index_of, parsed, searching},
     },
 };
 use axum::{
@@ -197,14 +197,9 @@ async fn answer<C: Counted>(
     names: Vec<String>,
 ) -> Result<C::Answer> {
     searching(app, move || {
-        let searched = |(name, place): (String, &Place)| SearchedLog {
-            log: name,
-            indexed: *place.index.indexed().borrow(),
-            size: place.log.head().size,
-            problem: place.index.problem().map(|_| PROBLEM.to_owned()),
-        };
         let indexed = places.iter().map(|place| *place.index.indexed().borrow()).sum();
-        let logs = names.into_iter().zip(&places).map(searched).collect();
+        let logs = names.iter().zip(&places);
+        let logs = logs.map(|(name, place)| searched(name, &place.log, &place.index)).collect();
         let of: Vec<Searched<'_>> =
             places.iter().map(|place| (place.index.as_ref(), &place.query)).collect();
         C::answer(&of, what, indexed, logs)
@@ -219,8 +214,7 @@ async fn in_one<C: Counted>(app: &App, caller: &Caller, name: &str, wanted: C) -
     let place = Place::new(app, name, &caller.scope, &query)?;
     let answer = answer::<C>(app, vec![place], what, Vec::new()).await?;
     let mut shown = Shown::default();
-    let q: String = wanted.q().chars().take(2048).collect();
-    shown.0.insert("q".to_owned(), crate::access::token::redact(&q).into());
+    shown.0.insert("q".to_owned(), crate::access::token::asked(wanted.q()));
     let mut response = Json(answer).into_response();
     response.extensions_mut().insert(shown);
     Ok(response)

@@ -3,7 +3,7 @@
 use crate::{
     access::{
         gate::{Caller, Shown},
-        token::redact,
+        token::asked,
     },
     app::App,
     body::receive_json,
@@ -47,8 +47,7 @@ pub(crate) async fn start_export(
     let query = query(&caller, &wanted.q, now.as_micros())?;
     let size = log.head().size;
     let mut shown = Shown::default();
-    let q: String = wanted.q.chars().take(2048).collect();
-    shown.0.insert("q".to_owned(), redact(&q).into());
+    shown.0.insert("q".to_owned(), asked(&wanted.q));
     shown.0.insert("format".to_owned(), wanted.format.name().into());
     shown.0.insert("proofs".to_owned(), wanted.proofs.into());
     shown.0.insert("size".to_owned(), size.into());

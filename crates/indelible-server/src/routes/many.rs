@@ -5,7 +5,7 @@ use crate::{
     access::{
         Decision, Permission, Scope, decide,
         gate::{Caller, Shown, no_such_log},
-        token::redact,
+        token::asked as asked_for,
     },
     app::App,
     error::{ApiError, Result},
@@ -175,17 +175,21 @@ pub(crate) async fn search_logs(
         record(&app, &caller, &ASKED, (&place.name, &place.scope), &params.q, seen)
     });
     futures_util::future::try_join_all(trail).await?;
-    let searched = |place: &Place| SearchedLog {
-        log: place.name.clone(),
-        indexed: *place.index.indexed().borrow(),
-        size: place.log.head().size,
-        problem: place.index.problem().map(|_| PROBLEM.to_owned()),
-    };
     Ok(Json(LogsPage {
         next: (!beyond.is_empty()).then(|| Cursor { now_us, beyond }.encode(&params)),
-        logs: places.iter().map(searched).collect(),
+        logs: places.iter().map(|place| searched(&place.name, &place.log, &place.index)).collect(),
         items,
     }))
+}
+
+/// How much of a log was searched.
+pub(crate) fn searched(name: &str, log: &Log, index: &LogIndex) -> SearchedLog {
+    SearchedLog {
+        log: name.to_owned(),
+        indexed: *index.indexed().borrow(),
+        size: log.head().size,
+        problem: index.problem().map(|_| PROBLEM.to_owned()),
+    }
 }
 
 /// What is asked of several logs: its name in the trail, and its route.
@@ -278,8 +282,7 @@ pub(crate) async fn record(
     shown: Shown,
 ) -> Result<()> {
     let mut access = access(caller, asked, name, scope.tenant());
-    let q: String = q.chars().take(2048).collect();
-    access.details.insert("q".to_owned(), redact(&q).into());
+    access.details.insert("q".to_owned(), asked_for(q));
     access.details.extend(shown.0);
     app.trail.record(&access, Some(&caller.origin)).await
 }

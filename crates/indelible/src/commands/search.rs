@@ -201,7 +201,7 @@ fn all_behind(logs: &[SearchedLog]) {
 }
 
 /// Says so where not all of a log was searched.
-fn behind(log: Option<&str>, indexed: u64, size: u64, problem: Option<&str>) {
+pub(crate) fn behind(log: Option<&str>, indexed: u64, size: u64, problem: Option<&str>) {
     let of = log.map_or_else(String::new, |log| format!("{log}: "));
     let (seen, all) = (count(indexed), count(size));
     match problem {

@@ -2,11 +2,11 @@
 
 use crate::{
     Global,
-    commands::{connect, open_log, time_from_now},
+    commands::{connect, open_log, search::behind, time_from_now},
     output::{self, BAD, FAINT, GOOD, STRONG, line, note},
 };
 use anyhow::Context as _;
-use indelible_api::EventView;
+use indelible_api::{Code, EventView};
 use indelible_client::{ClientError, LogClient};
 use serde_json::Value;
 use std::{
@@ -63,7 +63,14 @@ impl Trail {
             // What was done just now is in the answer.
             let at_head = after.is_none();
             let limit = self.lines.clamp(50, 1000);
-            let page = log.search(&q, false, limit, after.as_deref(), at_head).await?;
+            let page = match log.search(&q, false, limit, after.as_deref(), at_head).await {
+                // Better what is there than nothing; it is said below.
+                Err(ClientError::Api { body, .. }) if body.code == Code::IndexBehind.name() => {
+                    log.search(&q, false, limit, after.as_deref(), false).await?
+                }
+                page => page?,
+            };
+            behind(None, page.indexed, page.size, page.problem.as_deref());
             found.extend(page.items.into_iter().filter(|view| self.is_of_log(&view.event)));
             after = page.next;
             if after.is_none() {

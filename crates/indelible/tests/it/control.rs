@@ -247,6 +247,9 @@ fn tokens_on_the_command_line_and_logging_in() {
         "{trail}"
     );
     assert!(server.ok(&["trail", "--log", "nowhere"]).contains("nothing in the trail fits"));
+    assert_eq!(server.ok(&["trail", "--denied", "--actor", "app", "--since", "1h"]), trail);
+    assert!(server.ok(&["trail", "--since", "2099-01-01"]).contains("nothing in the trail fits"));
+    assert!(server.ok(&["trail", "--actor", "\"a *"]).contains("nothing in the trail fits"));
     // Grants come and go, and keys are replaced.
     let added = server.ok(&[
         "grant",
