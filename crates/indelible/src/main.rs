@@ -7,10 +7,6 @@ mod output;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
 
-/// Allocation is a tenth of the work of an append; mimalloc halves it.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// An immutable audit log that anyone can check.
 ///
 /// Systems append events and get receipts; a receipt verifies offline, with a public

@@ -4,7 +4,7 @@ use crate::{
     Global,
     commands::{
         bench_search::{measure, print_events},
-        bench_server::{Running, batch_bodies},
+        bench_server::{Memory, Running, batch_bodies},
     },
     output::{self, FAINT, STRONG, count, line},
 };
@@ -25,9 +25,9 @@ use std::{
 
 /// Measure this machine: appends, proofs, verification.
 ///
-/// Starts its own server on a fresh directory, with the durability of `serve`. The
-/// client runs in the same process and is part of every figure; it checks each
-/// answer's checkpoint and recomputes every leaf hash.
+/// Starts `indelible serve` on a fresh directory, with its defaults. The client runs
+/// beside it on the same machine and is part of every rate; it checks each answer's
+/// checkpoint and recomputes every leaf hash, but for `search`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Bench {
     /// What to measure [default: all]
@@ -169,7 +169,7 @@ impl Bench {
                     Some(note),
                 ));
             }
-            running.stop().await
+            running.stop()
         })
     }
 
@@ -206,7 +206,7 @@ impl Bench {
                     Some(note),
                 ));
             }
-            running.stop().await
+            running.stop()
         })
     }
 
@@ -234,10 +234,10 @@ impl Bench {
                 Some(note),
             ));
             let key = running.key.clone();
-            running.stop().await?;
+            figures.push(peak_memory("server: peak memory", &running.process())?);
+            running.stop()?;
             anyhow::Ok((key, sent_bytes))
         })?;
-        figures.push(figure("resident memory, peak so far", peak_memory_mb(), "MB", None));
         after_batches(dir, &key, sent_bytes, figures)
     }
 }
@@ -305,7 +305,7 @@ fn after_batches(
         "records/s",
         Some(format!("{} of records", output::bytes(verdict.coverage.record_bytes))),
     ));
-    figures.push(figure("resident memory, peak", peak_memory_mb(), "MB", None));
+    figures.push(peak_memory("client, proofs and verification: peak memory", "self")?);
     Ok(())
 }
 
@@ -315,12 +315,9 @@ fn wait_until_sealed(log: &Log) {
     }
 }
 
-/// Highest resident set of this process, from /proc.
-fn peak_memory_mb() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok())
-        .map_or(0.0, |kib| kib / 1024.0)
+/// The most memory a process had, with the pages of mapped files.
+fn peak_memory(name: &str, process: &str) -> anyhow::Result<Figure> {
+    Ok(figure(name, Memory::of(process)?.peak as f64 / 1024.0, "MiB", None))
 }
 
 /// 1,000 records of 32 bytes a commit, from two threads.

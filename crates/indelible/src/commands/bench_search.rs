@@ -3,7 +3,7 @@
 use crate::{
     commands::{
         bench::{Figures, figure},
-        bench_server::{Running, Sender, get, post},
+        bench_server::{Memory, Running, Sender, get, post},
     },
     company::Company,
     output::{self, count},
@@ -58,7 +58,7 @@ pub(crate) async fn measure(
     figures: &mut Figures,
 ) -> anyhow::Result<()> {
     let running = Running::start(dir).await?;
-    let memory = Memory::watch();
+    let memory = Watched::start(running.process());
     let started = Instant::now();
     ingest(&running, events, connections).await?;
     let appended = started.elapsed();
@@ -67,7 +67,7 @@ pub(crate) async fn measure(
     let rate = |time: Duration| events as f64 / time.as_secs_f64();
     figures.push(figure("ingest over HTTP while indexing", rate(appended), "events/s", None));
     figures.push(figure("the same, until all is indexed", rate(indexed), "events/s", None));
-    memory.push("until then", figures);
+    memory.push("until then", figures)?;
     let size = folder_size(&dir.join("index/bench"))?;
     figures.push(figure("index per event", size as f64 / events as f64, "bytes", None));
     let mut sender = running.connect().await?;
@@ -102,11 +102,11 @@ pub(crate) async fn measure(
         }
         push(figures, name, &mut times, "");
     }
-    memory.push("searches included", figures);
+    memory.push("searches included", figures)?;
     let mut times = lag(&running, events).await?;
     let note = format!("{} events/s beside it", count(BATCH / 10 * 100));
     push(figures, "from an append's answer until a search finds it", &mut times, &note);
-    running.stop().await
+    running.stop()
 }
 
 /// The events that [`measure`] appends, for other systems to be measured with.
@@ -130,50 +130,39 @@ fn set_request(text: &mut String, id: &str) {
     }
 }
 
-/// Highest memory of this process, looked at now and then: its own, and with the pages
-/// of mapped files, which the system takes back when it needs them.
-struct Memory {
-    peak: Arc<(AtomicU64, AtomicU64)>,
+/// Watches how much memory of its own the server has at most.
+struct Watched {
+    process: String,
+    peak: Arc<AtomicU64>,
     watch: tokio::task::JoinHandle<()>,
 }
 
-impl Memory {
-    fn watch() -> Self {
-        let peak = Arc::new((AtomicU64::new(0), AtomicU64::new(0)));
-        let seen = Arc::clone(&peak);
+impl Watched {
+    fn start(process: String) -> Self {
+        let peak = Arc::new(AtomicU64::new(0));
+        let (seen, of) = (Arc::clone(&peak), process.clone());
         let watch = tokio::spawn(async move {
-            loop {
-                let (own, all) = memory();
-                seen.0.fetch_max(own, Ordering::Relaxed);
-                seen.1.fetch_max(all, Ordering::Relaxed);
+            while let Ok(memory) = Memory::of(&of) {
+                seen.fetch_max(memory.own, Ordering::Relaxed);
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         });
-        Self { peak, watch }
+        Self { process, peak, watch }
     }
 
-    fn push(&self, when: &str, figures: &mut Figures) {
-        let (own, all) = (&self.peak.0, &self.peak.1);
-        let all = format!("{} MiB with mapped files", count(all.load(Ordering::Relaxed) >> 10));
-        let own = (own.load(Ordering::Relaxed) >> 10) as f64;
-        figures.push(figure(&format!("peak memory, {when}"), own, "MiB", Some(all)));
+    fn push(&self, when: &str, figures: &mut Figures) -> anyhow::Result<()> {
+        let with_files = Memory::of(&self.process)?.peak >> 10;
+        let own = (self.peak.load(Ordering::Relaxed) >> 10) as f64;
+        let note = format!("{} MiB with mapped files", count(with_files));
+        figures.push(figure(&format!("server's peak memory, {when}"), own, "MiB", Some(note)));
+        Ok(())
     }
 }
 
-impl Drop for Memory {
+impl Drop for Watched {
     fn drop(&mut self) {
         self.watch.abort();
     }
-}
-
-/// Resident memory in KiB: anonymous, and all.
-fn memory() -> (u64, u64) {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let kib = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
-    };
-    (kib("RssAnon:"), kib("VmRSS:"))
 }
 
 fn push(figures: &mut Figures, name: &str, times: &mut [Duration], note: &str) {

@@ -1,5 +1,5 @@
-//! The server that `indelible bench` starts on a fresh directory, and the client that
-//! drives it: what it sends, and how it checks each answer.
+//! The server that `indelible bench` starts on a fresh directory, a process of its own, and
+//! the client that drives it: what it sends, and how it checks each answer.
 
 use crate::company::Company;
 use anyhow::Context as _;
@@ -10,12 +10,13 @@ use hyper_util::rt::TokioIo;
 use indelible_api::{CreateToken, Grant, Role};
 use indelible_client::{Client, Credentials};
 use indelible_event::{NATIVE, RecordHeader, Timestamp};
-use indelible_log::Options;
-use indelible_server::{AccessConfig, Config, IndexOptions, Limits, Server};
 use indelible_tlog::{Checkpoint, Hash, VerifyingKey, leaf_hash, verify_inclusion};
+use rustix::process::{Pid, Signal, kill_process};
 use std::{
-    net::SocketAddr,
+    fs,
+    io::{BufRead as _, BufReader},
     path::Path,
+    process::{Child, Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -27,13 +28,45 @@ use tokio::net::TcpStream;
 /// A connection to the server.
 pub(crate) type Sender = http1::SendRequest<Full<Bytes>>;
 
-/// A server on a fresh directory, in this process.
+/// `indelible serve` on a fresh directory.
 pub(crate) struct Running {
-    address: SocketAddr,
+    process: Process,
+    address: String,
     pub(crate) key: VerifyingKey,
     pub(crate) authorization: Arc<str>,
-    stop: tokio::sync::oneshot::Sender<()>,
-    task: tokio::task::JoinHandle<()>,
+}
+
+/// A process, killed when dropped.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Memory of a process in KiB.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Memory {
+    /// Its own, now: what the system cannot take back.
+    pub(crate) own: u64,
+    /// The most it ever had, with the pages of mapped files.
+    pub(crate) peak: u64,
+}
+
+impl Memory {
+    /// Of a process as /proc names it: a number, or `self`.
+    pub(crate) fn of(process: &str) -> anyhow::Result<Self> {
+        let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+        let kib = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|line| line.split_whitespace().next()?.parse().ok())
+        };
+        let (own, peak) = (kib("RssAnon:"), kib("VmHWM:"));
+        own.zip(peak).map(|(own, peak)| Self { own, peak }).context("no memory in /proc")
+    }
 }
 
 /// A request body and the events in it.
@@ -58,21 +91,22 @@ pub(crate) fn batch_bodies(batch: usize) -> Vec<Body> {
 
 impl Running {
     pub(crate) async fn start(dir: &Path) -> anyhow::Result<Self> {
-        let config = Config {
-            data: dir.to_owned(),
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            site: None,
-            guard: None,
-            access: AccessConfig::default(),
-            limits: Limits::default(),
-            log: Options::default(),
-            index: IndexOptions::default(),
-        };
-        let server = Server::bind(&config).await?;
-        let address = server.address().context("the server has no address")?;
-        let operator = server.operator_token().context("no operator's token")?.to_owned();
-        let (stop, stopped) = tokio::sync::oneshot::channel();
-        let task = tokio::spawn(server.run(async move { drop(stopped.await) }));
+        fs::create_dir_all(dir)?;
+        let token = dir.with_extension("operator");
+        let mut server = Command::new(std::env::current_exe()?);
+        let settings = std::env::vars_os().map(|(name, _)| name);
+        for name in settings.filter(|name| name.as_encoded_bytes().starts_with(b"INDELIBLE_")) {
+            server.env_remove(name);
+        }
+        server.args(["serve", "--listen", "127.0.0.1:0", "--log-level", "warn", "--data"]);
+        server.arg(dir).arg("--bootstrap-token-file").arg(&token).stdout(Stdio::piped());
+        let mut process = Process(server.spawn().context("could not start the server")?);
+        let mut line = String::new();
+        if let Some(says) = process.0.stdout.take() {
+            BufReader::new(says).read_line(&mut line)?;
+        }
+        let (_, address) = line.trim().rsplit_once("//").context("the server did not start")?;
+        let operator = fs::read_to_string(&token)?.trim().to_owned();
         let url = format!("http://{address}");
         let client = |token: String| {
             Client::new(&url, &Credentials { token: Some(token), ..Credentials::default() })
@@ -89,16 +123,25 @@ impl Running {
         };
         let token = operator.create_token(&wanted).await?.token;
         let authorization: Arc<str> = format!("Bearer {token}").into();
-        Ok(Self { address, key: info.vkey.parse()?, authorization, stop, task })
+        let address = address.to_owned();
+        Ok(Self { process, address, key: info.vkey.parse()?, authorization })
     }
 
-    pub(crate) async fn stop(self) -> anyhow::Result<()> {
-        drop(self.stop);
-        Ok(self.task.await?)
+    /// The server's process, as /proc names it.
+    pub(crate) fn process(&self) -> String {
+        self.process.0.id().to_string()
+    }
+
+    /// Stops it as a service manager would, and waits until it has ended.
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+        kill_process(Pid::from_child(&self.process.0), Signal::TERM)?;
+        let status = self.process.0.wait()?;
+        anyhow::ensure!(status.success(), "the server ended with {status}");
+        Ok(())
     }
 
     pub(crate) async fn connect(&self) -> anyhow::Result<Sender> {
-        let stream = TcpStream::connect(self.address).await?;
+        let stream = TcpStream::connect(&self.address).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
