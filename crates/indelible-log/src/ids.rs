@@ -5,31 +5,31 @@
 //! A run answers with *candidates*; whether a candidate has the id is decided by
 //! reading the record.
 
+mod filter;
+mod hot;
+
+pub(crate) use hot::HotIds;
+
 use crate::{
     bytes::Fields,
     error::{Result, damaged},
     segment::SEGMENT_RECORDS,
 };
+use filter::{Block, block_of, blocks_for, has};
 use indelible_store::{Blob, Store, StoreError};
 use sha2::{Digest, Sha256};
-use std::{
-    collections::{BTreeMap, HashMap, hash_map::Entry},
-    hash::{BuildHasherDefault, Hasher},
-    io::Write as _,
-    sync::Arc,
-};
+use std::{io::Write as _, sync::Arc};
 
 const MAGIC: [u8; 8] = *b"INDIDS2\n";
 const HEADER_LEN: usize = 44;
 const TRAILER_LEN: usize = 4;
 /// Low bits of an entry: offset of the record from the run's first.
 const OFFSET_BITS: u32 = 28;
+/// The others: as many of the hash.
+const HASH_BITS: u32 = 64 - OFFSET_BITS;
 /// Runs merged into one; a run has 1, 16, 256 or 4,096 segments.
 const FAN_IN: u64 = 16;
 const MAX_SEGMENTS: u64 = 4096;
-/// Filter bits per entry; about one false candidate in a thousand lookups.
-const FILTER_BITS: u64 = 14;
-const FILTER_PROBES: usize = 6;
 /// Segments of the largest run whose filter is kept in memory. Of larger ones, which are
 /// few, one block is read for each lookup: memory does not grow with the log.
 const MAX_KEPT: u64 = 16;
@@ -54,74 +54,6 @@ impl IdHash {
     /// The 36 bits that runs keep.
     const fn short(self) -> u64 {
         self.0 >> OFFSET_BITS
-    }
-}
-
-/// Ids of records that no run covers yet, by the segment they will be in.
-#[derive(Debug, Default)]
-pub(crate) struct HotIds {
-    segments: BTreeMap<u64, HashMap<IdHash, Indexes, BuildHasherDefault<AsItIs>>>,
-}
-
-/// Almost always one index, held without an allocation; more only where hashes collide.
-#[derive(Debug)]
-struct Indexes {
-    first: u64,
-    more: Vec<u64>,
-}
-
-/// An [`IdHash`] is a hash already.
-#[derive(Debug, Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-}
-
-impl HotIds {
-    pub(crate) fn insert(&mut self, hash: IdHash, index: u64) {
-        match self.segments.entry(index / SEGMENT_RECORDS).or_default().entry(hash) {
-            Entry::Vacant(free) => {
-                free.insert(Indexes { first: index, more: Vec::new() });
-            }
-            Entry::Occupied(mut known) => known.get_mut().more.push(index),
-        }
-    }
-
-    /// Takes back the insert of `index`.
-    pub(crate) fn remove(&mut self, hash: IdHash, index: u64) {
-        let Some(ids) = self.segments.get_mut(&(index / SEGMENT_RECORDS)) else { return };
-        let Entry::Occupied(mut known) = ids.entry(hash) else { return };
-        let indexes = known.get_mut();
-        if indexes.first != index {
-            indexes.more.retain(|more| *more != index);
-        } else if indexes.more.is_empty() {
-            known.remove();
-        } else {
-            indexes.first = indexes.more.remove(0);
-        }
-    }
-
-    pub(crate) fn candidates(&self, hash: IdHash) -> Vec<u64> {
-        let known = self.segments.values().filter_map(|ids| ids.get(&hash));
-        known
-            .flat_map(|indexes| std::iter::once(indexes.first).chain(indexes.more.iter().copied()))
-            .collect()
-    }
-
-    /// Forgets the segments below `segment`, which runs now cover.
-    pub(crate) fn forget_below(&mut self, segment: u64) {
-        self.segments = self.segments.split_off(&segment);
     }
 }
 
@@ -282,7 +214,7 @@ impl Run {
     ) -> Result<Self> {
         let path = path(first_segment, segments);
         let io = |e| StoreError::io("write", &path, e);
-        let blocks = (count * FILTER_BITS).div_ceil(Block::BITS).max(1);
+        let blocks = blocks_for(count);
         let mut header = MAGIC.to_vec();
         for field in [first_segment, segments, count, blocks] {
             header.extend_from_slice(&field.to_le_bytes());
@@ -395,7 +327,7 @@ impl Run {
             return Ok(());
         }
         // Hashes are uniform: the place of one is near its share of the entries.
-        let guess = ((u128::from(short) * u128::from(self.entries)) >> (64 - OFFSET_BITS)) as u64;
+        let guess = ((u128::from(short) * u128::from(self.entries)) >> HASH_BITS) as u64;
         let mut page = guess / PAGE;
         let mut entries = self.page(page)?;
         while page > 0 && entries.first().is_none_or(|entry| entry >> OFFSET_BITS >= short) {
@@ -487,65 +419,6 @@ fn decode_header(bytes: &[u8], first_segment: u64, segments: u64) -> Option<(u64
     whole.then_some((entries, blocks))
 }
 
-/// A block of a Bloom filter: bits, and in the last four bytes their checksum.
-struct Block([u8; Block::LEN as usize]);
-
-impl Default for Block {
-    fn default() -> Self {
-        Self([0; Self::LEN as usize])
-    }
-}
-
-impl Block {
-    /// Bytes of a block: one read of a disk's sector.
-    const LEN: u64 = 512;
-    const BITS: u64 = 8 * (Self::LEN - 4);
-
-    fn insert(&mut self, short: u64) {
-        for (byte, bit) in bits(short) {
-            self.0[byte] |= bit;
-        }
-    }
-
-    fn has(&self, short: u64) -> bool {
-        has(&self.0, short)
-    }
-
-    /// The bytes to write.
-    fn bytes(mut self) -> [u8; Self::LEN as usize] {
-        let (bits, crc) = self.0.split_at_mut(Self::LEN as usize - 4);
-        crc.copy_from_slice(&crc32c::crc32c(bits).to_le_bytes());
-        self.0
-    }
-
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let block = Self(bytes.try_into().ok()?);
-        let (bits, crc) = block.0.split_last_chunk()?;
-        (u32::from_le_bytes(*crc) == crc32c::crc32c(bits)).then_some(block)
-    }
-}
-
-fn has(block: &[u8; Block::LEN as usize], short: u64) -> bool {
-    bits(short).all(|(byte, bit)| block[byte] & bit != 0)
-}
-
-/// The block of a filter that a hash of 36 bits is in; ascends with the hash.
-fn block_of(short: u64, blocks: u64) -> u64 {
-    ((u128::from(short) * u128::from(blocks)) >> (64 - OFFSET_BITS)) as u64
-}
-
-/// Bits of a block for one hash: double hashing, of which the place of the block is
-/// independent enough (it is of the high bits, and these of all).
-fn bits(short: u64) -> impl Iterator<Item = (usize, u8)> {
-    let mixed = (short ^ short >> 17).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let step = (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) | 1;
-    (0..FILTER_PROBES).map(move |probe| {
-        let at = mixed.wrapping_add(step.wrapping_mul(probe as u64));
-        let bit = ((u128::from(at) * u128::from(Block::BITS)) >> 64) as usize;
-        (bit / 8, 1 << (bit % 8))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -633,17 +506,5 @@ mod tests {
         // Without the first run nothing is covered, and what follows is dropped too.
         assert_eq!(Runs::open(&store, 2).unwrap().covered(), 0);
         assert!(store.list("ids").unwrap().is_empty());
-    }
-
-    #[test]
-    fn hot_ids_are_taken_back_and_forgotten() {
-        let mut hot = HotIds::default();
-        hot.insert(id(1), 1);
-        hot.insert(id(1), 70_000);
-        assert_eq!(hot.candidates(id(1)), [1, 70_000]);
-        hot.remove(id(1), 70_000);
-        assert_eq!(hot.candidates(id(1)), [1]);
-        hot.forget_below(1);
-        assert_eq!(hot.candidates(id(1)), Vec::<u64>::new());
     }
 }
