@@ -245,25 +245,19 @@ impl LogIndex {
         what: &What,
         deadline: Deadline,
     ) -> Result<Part, SearchError> {
-        let prepared = Prepared::new(self, piece, plan, query)?;
-        let Some(segment) = piece.segment() else { return Ok(Part::default()) };
         let mut part = Part::default();
-        let mut seen = 0u32;
-        let mut on_time = || {
-            seen = seen.wrapping_add(1);
-            if seen.is_multiple_of(1024) && deadline.is_over() {
-                Err(SearchError::TooSlow)
-            } else {
-                Ok(true)
-            }
+        let (Some(prepared), Some(segment)) =
+            (Prepared::new(self, piece, plan, query)?, piece.segment())
+        else {
+            return Ok(part);
         };
         match what {
-            What::Count if prepared.is_counted()? => {
+            What::Count if prepared.is_counted() => {
                 part.count = prepared.weight.count(segment)?.into();
             }
-            What::Count => prepared.each(0, |_| {
+            What::Count => prepared.each(deadline, |_| {
                 part.count += 1;
-                on_time()
+                Ok(())
             })?,
             What::Facet(field) => {
                 let Some(column) = segment.fast_fields().str(&counted_name(*field))? else {
@@ -271,13 +265,13 @@ impl LogIndex {
                 };
                 let mut counts = Ords::default();
                 let mut own = Vec::new();
-                prepared.each(0, |doc| {
+                prepared.each(deadline, |doc| {
                     own.clear();
                     own.extend(column.term_ords(doc));
                     own.sort_unstable();
                     own.dedup();
                     own.iter().for_each(|ord| *counts.entry(*ord).or_default() += 1);
-                    on_time()
+                    Ok(())
                 })?;
                 part.values = names(&column, counts)?;
             }
@@ -291,7 +285,7 @@ impl LogIndex {
                 let mut buckets = HashMap::new();
                 // Neighbours mostly fall in the same bucket.
                 let mut current = Bucket::default();
-                prepared.each(0, |doc| {
+                prepared.each(deadline, |doc| {
                     if let Some(time) = times.first(doc) {
                         if !current.holds(time, *interval_us) {
                             current.leave(&mut buckets)?;
@@ -302,7 +296,7 @@ impl LogIndex {
                             *current.ords.entry(ord).or_default() += 1;
                         }
                     }
-                    on_time()
+                    Ok(())
                 })?;
                 current.leave(&mut buckets)?;
                 for (start, (count, ords)) in buckets {

@@ -76,7 +76,7 @@ impl Field {
             Self::Code => "code of the outcome",
             Self::Format => "format of the sender's bytes",
             Self::Host => "host",
-            Self::Ip => "address it came from",
+            Self::Ip => "address it came from; with a slash a network: ip:10.0.0.0/8",
             Self::Outcome => "success, failure, denied, unknown",
             Self::Reason => "reason of the outcome",
             Self::Request => "request id",

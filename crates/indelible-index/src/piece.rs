@@ -42,9 +42,26 @@ pub(crate) struct Piece {
     pub(crate) folder: PathBuf,
     index: Index,
     searcher: Searcher,
-    /// Least and greatest time, occurred and received, of each zone of documents; only
-    /// of pieces that were asked for a time that begins or ends in them.
-    zones: [OnceLock<Vec<(i64, i64)>>; 2],
+    occurred: Times,
+    received: Times,
+}
+
+/// What is known of one of a piece's columns of times, as far as it was asked for.
+#[derive(Default)]
+struct Times {
+    /// Of all documents.
+    bounds: OnceLock<Bounds>,
+    /// Least and greatest time of each zone of documents; only of pieces that were asked
+    /// for a time that begins or ends in them.
+    zones: OnceLock<Vec<(i64, i64)>>,
+}
+
+/// Least and greatest time, and whether every document has one.
+#[derive(Clone, Copy)]
+struct Bounds {
+    least: i64,
+    greatest: i64,
+    is_full: bool,
 }
 
 /// Where in a piece documents of some times can be.
@@ -56,6 +73,11 @@ pub(crate) struct During {
 }
 
 impl During {
+    /// Whether no document can have the times.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.span.is_empty()
+    }
+
     /// Whether a document in the span has the times.
     pub(crate) fn holds(&self, doc: u32) -> bool {
         self.checks
@@ -168,7 +190,8 @@ impl Piece {
             folder: folder.to_owned(),
             index,
             searcher,
-            zones: Default::default(),
+            occurred: Times::default(),
+            received: Times::default(),
         };
         let docs = piece.segment().map(SegmentReader::max_doc);
         if docs.map(u64::from) == Some(range.end - range.start) {
@@ -203,19 +226,18 @@ impl Piece {
         let Some(segment) = self.segment() else { return Ok(nothing) };
         let docs = segment.max_doc();
         let mut during = During { span: 0..docs, checks: Vec::new() };
-        for (received, from, to) in times.iter().copied() {
-            let column = if received { "received" } else { "time" };
-            let values = segment.fast_fields().i64(column)?;
-            if values.max_value() < from || values.min_value() >= to {
+        for (is_received, from, to) in times.iter().copied() {
+            let (known, column) =
+                if is_received { (&self.received, "received") } else { (&self.occurred, "time") };
+            let Bounds { least, greatest, is_full } = known.bounds(segment, column)?;
+            if greatest < from || least >= to {
                 return Ok(nothing);
             }
-            let is_inside = values.min_value() >= from && values.max_value() < to;
-            if is_inside && values.get_cardinality() == Cardinality::Full {
+            if least >= from && greatest < to && is_full {
                 continue;
             }
-            let [occurred, arrived] = &self.zones;
-            let zones = if received { arrived } else { occurred };
-            let zones = zones.get_or_init(|| zones_of(&values, docs));
+            let values = segment.fast_fields().i64(column)?;
+            let zones = known.zones.get_or_init(|| zones_of(&values, docs));
             let touches = |(least, greatest): &(i64, i64)| *greatest >= from && *least < to;
             let first = zones.iter().position(touches);
             let last = zones.iter().rposition(touches);
@@ -236,6 +258,22 @@ impl Piece {
     /// The first document at or below an index.
     pub(crate) fn doc_at(&self, index: u64) -> u32 {
         (self.end - 1).saturating_sub(index) as u32
+    }
+}
+
+impl Times {
+    /// Kept, because finding a column costs more than what a piece outside is worth.
+    fn bounds(&self, segment: &SegmentReader, column: &str) -> Result<Bounds> {
+        if let Some(known) = self.bounds.get() {
+            return Ok(*known);
+        }
+        let values = segment.fast_fields().i64(column)?;
+        let bounds = Bounds {
+            least: values.min_value(),
+            greatest: values.max_value(),
+            is_full: values.get_cardinality() == Cardinality::Full,
+        };
+        Ok(*self.bounds.get_or_init(|| bounds))
     }
 }
 

@@ -9,9 +9,13 @@ use crate::{
     query::Query,
 };
 use indelible_log::LogError;
-use std::time::{Duration, Instant};
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
+};
 use tantivy::{
     DocSet as _, SegmentReader,
+    columnar::Column,
     query::{EnableScoring, Weight},
 };
 
@@ -73,75 +77,143 @@ impl Deadline {
 pub(crate) struct Prepared<'a> {
     pub(crate) piece: &'a Piece,
     pub(crate) weight: Box<dyn Weight>,
-    trust: Trust,
+    sure: Sure,
     query: &'a Query,
     index: &'a LogIndex,
     /// Documents among which all matches are.
     during: During,
 }
 
+/// Which candidates match without being read.
+enum Sure {
+    All,
+    /// Those of which all is indexed: 0 in this column.
+    Whole(Column<u64>),
+    None,
+}
+
+impl Sure {
+    fn of(trust: Trust, piece: &Piece) -> tantivy::Result<Self> {
+        match (trust, piece.segment()) {
+            (Trust::Exact, _) => Ok(Self::All),
+            (Trust::UnlessPartial, Some(segment)) => {
+                let partial = segment.fast_fields().u64("partial")?;
+                Ok(if partial.max_value() == 0 { Self::All } else { Self::Whole(partial) })
+            }
+            _ => Ok(Self::None),
+        }
+    }
+
+    fn includes(&self, doc: u32) -> bool {
+        match self {
+            Self::All => true,
+            Self::Whole(partial) => partial.first(doc) == Some(0),
+            Self::None => false,
+        }
+    }
+}
+
+/// Candidates between two looks at the clock that need not be read.
+const LOOK: usize = 1024;
+
 impl<'a> Prepared<'a> {
+    /// `None` if the times of the plan are outside the piece.
     pub(crate) fn new(
         index: &'a LogIndex,
         piece: &'a Piece,
         plan: &Plan,
         query: &'a Query,
-    ) -> Result<Self, SearchError> {
-        let weight = plan.upper.weight(EnableScoring::disabled_from_searcher(piece.searcher()))?;
+    ) -> Result<Option<Self>, SearchError> {
         let during = piece.during(&plan.times)?;
-        Ok(Self { piece, weight, trust: plan.trust, query, index, during })
+        if during.is_nothing() {
+            return Ok(None);
+        }
+        let weight = plan.upper.weight(EnableScoring::disabled_from_searcher(piece.searcher()))?;
+        let sure = Sure::of(plan.trust, piece)?;
+        Ok(Some(Self { piece, weight, sure, query, index, during }))
     }
 
     /// Whether every document that the index finds matches.
-    pub(crate) fn is_counted(&self) -> Result<bool, SearchError> {
+    pub(crate) fn is_counted(&self) -> bool {
         let docs = self.piece.segment().map_or(0, SegmentReader::max_doc);
-        Ok(self.during.is_all(docs) && self.is_exact()?)
+        self.during.is_all(docs) && matches!(self.sure, Sure::All)
     }
 
-    /// Whether no candidate has to be read.
-    fn is_exact(&self) -> Result<bool, SearchError> {
-        match (self.trust, self.piece.segment()) {
-            (Trust::Exact, _) => Ok(true),
-            (Trust::UnlessPartial, Some(segment)) => {
-                Ok(segment.fast_fields().u64("partial")?.max_value() == 0)
-            }
-            _ => Ok(false),
-        }
-    }
-
-    /// Visits the documents that match, newest first, from `doc` on, until `visit`
-    /// returns false.
-    pub(crate) fn each(
-        &self,
-        from: u32,
-        mut visit: impl FnMut(u32) -> Result<bool, SearchError>,
-    ) -> Result<(), SearchError> {
-        let Some(segment) = self.piece.segment() else { return Ok(()) };
-        let from = from.max(self.during.span.start);
-        if from >= self.during.span.end {
-            return Ok(());
-        }
-        let exact = self.is_exact()?;
-        let partial = match self.trust {
-            Trust::UnlessPartial if !exact => Some(segment.fast_fields().u64("partial")?),
+    /// The documents among these that the index finds, newest first.
+    fn candidates(&self, docs: Range<u32>) -> Result<impl Iterator<Item = u32>, SearchError> {
+        let (start, end) =
+            (docs.start.max(self.during.span.start), docs.end.min(self.during.span.end));
+        let mut found = match self.piece.segment() {
+            Some(segment) if start < end => Some(self.weight.scorer(segment, 1.0)?),
             _ => None,
         };
-        let mut found = self.weight.scorer(segment, 1.0)?;
-        let mut doc = found.doc();
-        if doc < from {
-            doc = found.seek(from);
+        if let Some(found) = &mut found
+            && found.doc() < start
+        {
+            found.seek(start);
         }
-        while doc < self.during.span.end {
-            let sure = exact || partial.as_ref().is_some_and(|column| column.first(doc) == Some(0));
-            if self.during.holds(doc)
-                && (sure || self.index.is_match(self.query, self.piece.index_of(doc))?)
-                && !visit(doc)?
-            {
-                return Ok(());
+        let next = move || {
+            let found = found.as_mut()?;
+            let doc = Some(found.doc()).filter(|doc| *doc < end)?;
+            found.advance();
+            Some(doc)
+        };
+        Ok(std::iter::from_fn(next).filter(|doc| self.during.holds(*doc)))
+    }
+
+    /// Visits the candidates that match, until `visit` returns false or the time is over.
+    /// Returns the one it stopped at, which has been looked at.
+    fn walk(
+        &self,
+        candidates: impl Iterator<Item = u32>,
+        deadline: Deadline,
+        mut visit: impl FnMut(u32) -> Result<bool, SearchError>,
+    ) -> Result<Option<u32>, SearchError> {
+        for (n, doc) in candidates.enumerate() {
+            let sure = self.sure.includes(doc);
+            let is_match = sure || self.index.is_match(self.query, self.piece.index_of(doc))?;
+            let goes_on = !is_match || visit(doc)?;
+            // The clock is read in far less time than a record.
+            let looks = !sure || n % LOOK == LOOK - 1;
+            if !goes_on || (looks && deadline.is_over()) {
+                return Ok(Some(doc));
             }
-            doc = found.advance();
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// Visits what matches, newest first, from a document on; see [`Self::walk`].
+    fn newest_first(
+        &self,
+        from: u32,
+        deadline: Deadline,
+        visit: impl FnMut(u32) -> Result<bool, SearchError>,
+    ) -> Result<Option<u32>, SearchError> {
+        self.walk(self.candidates(from..u32::MAX)?, deadline, visit)
+    }
+
+    /// Visits what matches, oldest first, of the documents before one; see [`Self::walk`].
+    fn oldest_first(
+        &self,
+        before: u32,
+        deadline: Deadline,
+        visit: impl FnMut(u32) -> Result<bool, SearchError>,
+    ) -> Result<Option<u32>, SearchError> {
+        // The index goes one way only, and no more is read than is wanted.
+        let candidates: Vec<u32> = self.candidates(0..before)?.collect();
+        self.walk(candidates.into_iter().rev(), deadline, visit)
+    }
+
+    /// Visits all that matches; too slow, if the time does not suffice.
+    pub(crate) fn each(
+        &self,
+        deadline: Deadline,
+        mut visit: impl FnMut(u32) -> Result<(), SearchError>,
+    ) -> Result<(), SearchError> {
+        match self.newest_first(0, deadline, |doc| visit(doc).map(|()| true))? {
+            None => Ok(()),
+            Some(_) => Err(SearchError::TooSlow),
+        }
     }
 }
 
@@ -172,53 +244,36 @@ impl LogIndex {
         let mut hits = Hits { indexes: Vec::new(), next: None, indexed };
         match order {
             Order::NewestFirst => {
-                for piece in pieces.iter().rev() {
-                    if beyond.is_some_and(|beyond| piece.start >= beyond) {
+                let beyond = beyond.unwrap_or(u64::MAX);
+                for piece in pieces.iter().rev().filter(|piece| piece.start < beyond) {
+                    let from = if beyond < piece.end { piece.doc_at(beyond - 1) } else { 0 };
+                    let Some(prepared) = Prepared::new(self, piece, &plan, query)? else {
                         continue;
-                    }
-                    let from = beyond
-                        .filter(|beyond| *beyond < piece.end)
-                        .map_or(0, |beyond| piece.doc_at(beyond - 1));
-                    let prepared = Prepared::new(self, piece, &plan, query)?;
-                    prepared.each(from, |doc| {
+                    };
+                    let stopped = prepared.newest_first(from, deadline, |doc| {
                         hits.indexes.push(piece.index_of(doc));
-                        Ok(hits.indexes.len() < limit && !deadline.is_over())
+                        Ok(hits.indexes.len() < limit)
                     })?;
-                    if hits.indexes.len() >= limit || deadline.is_over() {
-                        hits.next = hits.indexes.last().copied().filter(|last| *last > 0);
-                        if hits.indexes.is_empty() {
-                            hits.next = Some(piece.start).filter(|start| *start > 0);
-                        }
+                    if let Some(doc) = stopped {
+                        hits.next = Some(piece.index_of(doc)).filter(|last| *last > 0);
                         break;
                     }
                 }
             }
             Order::OldestFirst => {
-                for piece in pieces.iter() {
-                    if beyond.is_some_and(|beyond| piece.end <= beyond + 1) {
+                let first = beyond.map_or(0, |beyond| beyond.saturating_add(1));
+                for piece in pieces.iter().filter(|piece| first < piece.end) {
+                    // Documents come newest first.
+                    let before = piece.doc_at(first.max(piece.start)) + 1;
+                    let Some(prepared) = Prepared::new(self, piece, &plan, query)? else {
                         continue;
-                    }
-                    let prepared = Prepared::new(self, piece, &plan, query)?;
-                    // Documents come newest first: the last ones are wanted.
-                    let mut last = std::collections::VecDeque::new();
-                    let wanted = limit - hits.indexes.len();
-                    prepared.each(0, |doc| {
-                        let index = piece.index_of(doc);
-                        if beyond.is_some_and(|beyond| index <= beyond) {
-                            return Ok(false);
-                        }
-                        last.push_front(index);
-                        last.truncate(wanted);
-                        Ok(true)
+                    };
+                    let stopped = prepared.oldest_first(before, deadline, |doc| {
+                        hits.indexes.push(piece.index_of(doc));
+                        Ok(hits.indexes.len() < limit)
                     })?;
-                    hits.indexes.extend(last);
-                    if hits.indexes.len() >= limit || deadline.is_over() {
-                        hits.next = hits
-                            .indexes
-                            .last()
-                            .copied()
-                            .or(Some(piece.end - 1))
-                            .filter(|last| last + 1 < indexed);
+                    if let Some(doc) = stopped {
+                        hits.next = Some(piece.index_of(doc)).filter(|last| last + 1 < indexed);
                         break;
                     }
                 }

@@ -402,7 +402,6 @@ pub fn fields_help() -> Vec<(&'static str, &'static str)> {
     let mut fields: Vec<_> =
         FIELD_NAMES.iter().map(|(name, field)| (*name, field.help())).collect();
     fields.extend([
-        ("ip", "address it came from; with a slash a network: ip:10.0.0.0/8"),
         ("after", "occurred then or later: after:2026-03-01, after:7d"),
         ("before", "occurred before then"),
         ("during", "occurred in that year, month, day, hour or minute: during:2026-03"),
@@ -412,6 +411,5 @@ pub fn fields_help() -> Vec<(&'static str, &'static str)> {
         ("data.PATH", "a member of the sender's data: data.requestParameters.roleName:admin, data.responseStatus.code:>=400"),
     ]);
     fields.sort_unstable();
-    fields.dedup_by_key(|(name, _)| *name);
     fields
 }

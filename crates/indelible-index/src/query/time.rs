@@ -23,13 +23,16 @@ pub(crate) fn span(text: &str, now_us: i64) -> Option<(i64, i64)> {
     if !parts.iter().all(|part| digits(part)) || parts.first().map(|year| year.len()) != Some(4) {
         return micros(text).map(|at| (at, at.saturating_add(1)));
     }
+    // No time is written with a year of five digits.
+    let end = |next: Option<i64>| next.unwrap_or(i64::MAX);
     const MINUTE: i64 = 60_000_000;
     match parts.len() {
-        1 => Some((at(number(0)?, 1, 1, 0, 0)?, at(number(0)? + 1, 1, 1, 0, 0)?)),
+        1 => Some((at(number(0)?, 1, 1, 0, 0)?, end(at(number(0)? + 1, 1, 1, 0, 0)))),
         2 => {
             let (year, month) = (number(0)?, number(1)?);
+            let from = at(year, month, 1, 0, 0)?;
             let next = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
-            Some((at(year, month, 1, 0, 0)?, at(next.0, next.1, 1, 0, 0)?))
+            Some((from, end(at(next.0, next.1, 1, 0, 0))))
         }
         3 => {
             let from = at(number(0)?, number(1)?, number(2)?, 0, 0)?;

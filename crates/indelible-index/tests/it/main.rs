@@ -247,6 +247,34 @@ fn query() -> impl Strategy<Value = String> {
     })
 }
 
+/// What queries are written with.
+const PIECES: [&str; 24] = [
+    "after:",
+    "during:",
+    "time:",
+    "index:",
+    "data.a.b:",
+    "ip:",
+    "actor:",
+    "2026",
+    "9999",
+    "-",
+    "T",
+    ":",
+    "Z",
+    "9223372036854775807",
+    "18446744073709551616",
+    "1e308",
+    "..",
+    ">=",
+    "<",
+    "\"",
+    "(",
+    ")",
+    " OR ",
+    "7w",
+];
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 20, max_shrink_iters: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -309,7 +337,11 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_parsed_or_refused_at_a_column(text in "\\PC{0,60}", now: i64) {
+    fn any_text_is_parsed_or_refused_at_a_column(
+        parts in prop::collection::vec(prop_oneof!["\\PC{0,20}", prop::sample::select(&PIECES).prop_map(str::to_owned)], 0..12),
+        now: i64,
+    ) {
+        let text = parts.concat();
         if let Err(error) = parse(&text, now) {
             prop_assert!(error.column >= 1 && error.column <= text.chars().count() + 1, "{error}");
         }
@@ -327,6 +359,9 @@ fn errors_name_the_column_and_suggest() {
         ("OR a", 1, "on its left"),
         ("a*b", 1, "star may stand at the end"),
         ("after:yesterday", 7, "such as 7d"),
+        ("after:2026-9223372036854775807", 7, "is not a time"),
+        ("during:2026-00", 8, "is not a time"),
+        ("after:9223372036854775807w", 7, "is not a time"),
         ("ip:10.0.0.0/99", 4, "network such as"),
         ("index:ten", 7, "not a number"),
         ("actor:", 7, "value is missing"),
@@ -350,6 +385,25 @@ fn errors_name_the_column_and_suggest() {
         format!("action:{}", "a*".repeat(1000)),
     ];
     assert!(bombs.iter().all(|bomb| parse(bomb, 0).is_err()));
+}
+
+#[test]
+fn a_place_beyond_any_record_is_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open_log(&folder.path().join("data"));
+    let index = LogIndex::open(Arc::clone(&log), &folder.path().join("index"), SMALL).unwrap();
+    let event = r#"{"time":"9999-12-30T12:00:00Z","action":"a.b","actor":{"type":"user","id":"ada"},"outcome":{"result":"success"}}"#;
+    append(&log, &vec![event.to_owned(); 20]);
+    catch_up(&index);
+    let find = |q: &str, order, beyond| {
+        index.search(&parse(q, 0).unwrap(), order, Some(beyond), 100).unwrap().indexes.len()
+    };
+    assert_eq!(find("a", Order::OldestFirst, u64::MAX), 0);
+    assert_eq!(find("a", Order::NewestFirst, u64::MAX), 20);
+    assert_eq!(find("a", Order::NewestFirst, 0), 0);
+    for last in ["during:9999", "during:9999-12", "during:9999-12-30", "after:9999"] {
+        assert_eq!(find(last, Order::NewestFirst, u64::MAX), 20, "{last}");
+    }
 }
 
 #[test]

@@ -300,7 +300,7 @@ pub(crate) async fn tail(
     let query = query(&caller, &params.q, app.control.now().as_micros())?;
     let resumed = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
     let from = match resumed.or(params.after) {
-        Some(after) => after + 1,
+        Some(after) => after.saturating_add(1),
         None => log.head().size,
     };
     let (sender, mut receiver) = mpsc::channel::<SseEvent>(TAIL_QUEUE);

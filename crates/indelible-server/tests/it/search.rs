@@ -300,6 +300,10 @@ async fn the_live_tail_filters_resumes_and_ends_with_its_grant() {
     let mut again = open("", Some("5")).await.unwrap();
     let found = sse(&mut again, &mut String::new(), 12).await;
     assert_eq!(found.first().map(|(index, _)| *index), Some(7));
+    // What is beyond every log is waited for.
+    let never = open(&format!("?after={}", u64::MAX), None).await.unwrap();
+    assert_eq!(never.status(), StatusCode::OK);
+    drop(never);
     TestServer::check_error(
         &server
             .call(server.as_token(
