@@ -250,6 +250,16 @@ impl LogClient {
         self.client.json(self.get(&path)).await
     }
 
+    /// The records around one, oldest first, itself included: `n` before and after it by
+    /// `position`, or of the same `actor`, `session`, `request` or `trace`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn context(&self, record: &str, by: &str, n: usize) -> Result<Page<EventView>> {
+        let path = format!("events/{}/context?by={}&n={n}", segment(record), segment(by));
+        self.client.json(self.get(&path)).await
+    }
+
     /// How many records a query finds.
     ///
     /// # Errors

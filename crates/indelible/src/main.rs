@@ -89,6 +89,8 @@ enum Command {
     Append(commands::append::Append),
     /// Show a record by index or id
     Get(commands::read::Get),
+    /// Show what happened around a record, or what its actor did before and after
+    Context(commands::read::Context),
     /// Find events: by field, time, network, word; count them, and their values, by time
     Search(commands::search::Search),
     /// Export everything a query finds, with offline proofs if wanted
@@ -157,6 +159,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Control(control) => block_on(control.run(&global)),
         Command::Append(append) => block_on(append.run(&global)),
         Command::Get(get) => block_on(get.run(&global)),
+        Command::Context(context) => block_on(context.run(&global)),
         Command::Search(search) => block_on(search.run(&global)),
         Command::Export(export) => block_on(export.run(&global)),
         Command::View(view) => block_on(view.run(&global)),

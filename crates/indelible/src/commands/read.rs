@@ -1,4 +1,4 @@
-//! `indelible get`, `tail`, `prove`, `checkpoint`.
+//! `indelible get`, `context`, `tail`, `prove`, `checkpoint`.
 
 use crate::{
     Global,
@@ -22,6 +22,23 @@ pub(crate) struct Get {
     /// Write the bytes of the record exactly as they were hashed
     #[arg(long)]
     raw: bool,
+}
+
+/// Show what happened around a record: before and after it, or by the same actor.
+///
+/// Oldest first; > marks the record itself.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Context {
+    /// Name of the log
+    log: String,
+    /// Index or id of the record
+    record: String,
+    /// The records next to it, or the nearest ones with the same of these
+    #[arg(long, default_value = "position", value_parser = ["position", "actor", "session", "request", "trace"])]
+    by: String,
+    /// How many before it, and how many after it
+    #[arg(short = 'n', long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=500))]
+    lines: u16,
 }
 
 /// Show the newest events, and follow the log.
@@ -81,6 +98,22 @@ impl Get {
             output::json(&view)?;
         } else {
             show(&view);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Context {
+    pub(crate) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let log = open_log(global, &self.log, None).await?;
+        let at = log.event(&self.record).await?.index;
+        let around = log.context(&at.to_string(), &self.by, self.lines.into()).await?;
+        for view in &around.items {
+            if global.json {
+                output::json(view)?;
+            } else {
+                print_row_of(if view.index == at { "> " } else { "  " }, view);
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -171,13 +204,12 @@ pub(crate) fn print_row(view: &EventView, as_json: bool) -> anyhow::Result<()> {
     if as_json {
         return output::json(view);
     }
-    print_row_of(None, view);
+    print_row_of("", view);
     Ok(())
 }
 
-/// The same, with the name of its log.
-pub(crate) fn print_row_of(log: Option<&str>, view: &EventView) {
-    let log = log.map_or_else(String::new, |log| format!("{log:12}  "));
+/// The same, with something before it.
+pub(crate) fn print_row_of(before: &str, view: &EventView) {
     let text = |pointer: &str| view.event.pointer(pointer).and_then(Value::as_str).unwrap_or("-");
     let actor = view
         .event
@@ -197,7 +229,7 @@ pub(crate) fn print_row_of(log: Option<&str>, view: &EventView) {
     let time = text("/time").get(..19).unwrap_or_else(|| text("/time"));
     let (time, actor, action) = (plain(time), plain(actor), plain(text("/action")));
     output::row(&format!(
-        "{FAINT}{log}{:>8}{FAINT:#}  {time}  {style}{result:8}{style:#}  {actor}  {STRONG}{action}{STRONG:#}  {}",
+        "{FAINT}{before}{:>8}{FAINT:#}  {time}  {style}{result:8}{style:#}  {actor}  {STRONG}{action}{STRONG:#}  {}",
         view.index,
         plain(&target)
     ));

@@ -7,7 +7,7 @@ use crate::{
         connect, open_log,
         read::{print_row, print_row_of},
     },
-    output::{self, BAD, FAINT, STRONG, count, line, note, table},
+    output::{self, BAD, FAINT, count, line, note, plain, table},
 };
 use anyhow::{Context as _, bail};
 use indelible_api::{
@@ -16,6 +16,9 @@ use indelible_api::{
 };
 use indelible_client::{Client, LogClient};
 use std::process::ExitCode;
+
+/// Values that a bucket of a histogram shows.
+const VALUES: usize = 3;
 
 /// Find events: newest 50, or counts, values and times of all that match.
 ///
@@ -44,7 +47,7 @@ pub(crate) struct Search {
     /// Show the most frequent values of these fields instead: action, actor, actor.type, by, category, format, ip, outcome, target.type, tenant
     #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
     facet: Vec<String>,
-    /// Show how many there are by time instead, in buckets such as 1h, 1d
+    /// Show how many there are by time instead, in buckets such as 1h, 1d; with --facet and one field its most frequent values in each
     #[arg(long, value_name = "INTERVAL")]
     histogram: Option<String>,
     /// Wait until everything that is in the log is searched
@@ -72,10 +75,10 @@ impl Search {
         }
         if self.count {
             show_count(&log.count(&q).await?, global)?;
+        } else if let Some(interval) = &self.histogram {
+            show_histogram(&log.histogram(&self.wanted_histogram(q, interval)?).await?, global)?;
         } else if !self.facet.is_empty() {
             show_facets(log.facets(&self.wanted_facets(q)).await?, global)?;
-        } else if let Some(interval) = &self.histogram {
-            show_histogram(&log.histogram(&wanted_histogram(q, interval)).await?, global)?;
         } else {
             self.events(&log, &q, global).await?;
         }
@@ -84,6 +87,15 @@ impl Search {
 
     fn wanted_facets(&self, q: String) -> FacetsRequest {
         FacetsRequest { q, fields: self.facet.clone(), limit: self.lines.min(1000) }
+    }
+
+    fn wanted_histogram(&self, q: String, interval: &str) -> anyhow::Result<HistogramRequest> {
+        let by = match self.facet.as_slice() {
+            [] => None,
+            [field] => Some(field.clone()),
+            _ => bail!("a histogram counts the values of one field: --histogram 1h --facet action"),
+        };
+        Ok(HistogramRequest { q, interval: interval.to_owned(), by, limit: VALUES })
     }
 
     /// In several logs.
@@ -97,11 +109,11 @@ impl Search {
         }
         if self.count {
             show_count(&client.count_logs(&self.log, &CountRequest { q }).await?, global)?;
+        } else if let Some(interval) = &self.histogram {
+            let wanted = self.wanted_histogram(q, interval)?;
+            show_histogram(&client.histogram_logs(&self.log, &wanted).await?, global)?;
         } else if !self.facet.is_empty() {
             show_facets(client.facets_logs(&self.log, &self.wanted_facets(q)).await?, global)?;
-        } else if let Some(interval) = &self.histogram {
-            let wanted = wanted_histogram(q, interval);
-            show_histogram(&client.histogram_logs(&self.log, &wanted).await?, global)?;
         } else {
             self.events_of_logs(&client, &q, global).await?;
         }
@@ -124,7 +136,7 @@ impl Search {
                 if global.json {
                     output::json(event)?;
                 } else {
-                    print_row_of(Some(&event.log), &event.view);
+                    print_row_of(&format!("{:12}  ", event.log), &event.view);
                 }
             }
             shown += page.items.len();
@@ -215,10 +227,6 @@ pub(crate) fn behind(log: Option<&str>, indexed: u64, size: u64, problem: Option
     }
 }
 
-fn wanted_histogram(q: String, interval: &str) -> HistogramRequest {
-    HistogramRequest { q, interval: interval.to_owned(), by: None, limit: 1 }
-}
-
 fn show_histogram(found: &HistogramBuckets, global: &Global) -> anyhow::Result<()> {
     all_behind(&found.logs);
     if global.json {
@@ -228,7 +236,11 @@ fn show_histogram(found: &HistogramBuckets, global: &Global) -> anyhow::Result<(
     for bucket in &found.buckets {
         let bar = "█".repeat((bucket.count * 50).div_ceil(most) as usize);
         let start = bucket.start.get(..16).unwrap_or(&bucket.start).replace('T', " ");
-        line(format_args!("{start}  {:>10}  {STRONG}{bar}{STRONG:#}", count(bucket.count)));
+        let values =
+            bucket.values.iter().map(|value| format!("{} {}", value.value, count(value.count)));
+        let values = values.collect::<Vec<_>>().join(", ");
+        let row = format!("{start}  {:>10}  {bar:50}  {}", count(bucket.count), plain(&values));
+        output::row(row.trim_end());
     }
     if found.buckets.is_empty() {
         line("nothing found");

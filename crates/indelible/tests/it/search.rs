@@ -40,6 +40,18 @@ fn search_count_facet_histogram_view_and_follow() {
     let histogram = server.ok(&["search", "prod", "--histogram", "12h"]);
     assert_eq!(histogram.lines().count(), 2, "{histogram}");
     assert!(histogram.contains("2026-03-01 00:00          18  █"), "{histogram}");
+    let by_actor = server.ok(&["search", "prod", "--histogram", "1d", "--facet", "actor"]);
+    assert!(by_actor.contains("█  ada 15, bob 15\n"), "{by_actor}");
+    let two = server.run(&["search", "prod", "--histogram", "1d", "--facet", "actor,ip"]);
+    assert!(!two.status.success() && text(&two.stderr).contains("one field"));
+    // Around a record: next to it, and by the same actor.
+    let around = server.ok(&["context", "prod", "e7", "-n", "2"]);
+    let indexes = |shown: &str| -> Vec<String> {
+        shown.lines().map(|line| line.split("  2026").next().unwrap().trim().to_owned()).collect()
+    };
+    assert_eq!(indexes(&around), ["5", "6", ">        7", "8", "9"], "{around}");
+    let of_bob = server.ok(&["context", "prod", "7", "--by", "actor", "-n", "1"]);
+    assert_eq!(indexes(&of_bob), ["5", ">        7", "9"], "{of_bob}");
     let refused = server.run(&["search", "prod", "acton:x"]);
     let said = text(&refused.stderr);
     assert!(
