@@ -411,6 +411,21 @@ impl Log {
             .ok_or_else(|| LogError::NoRecord(index.to_string()))
     }
 
+    /// Inclusion proofs of several records in the tree of `size` records; what neighbours
+    /// share is read once.
+    ///
+    /// # Errors
+    /// [`LogError::NoRecord`] unless each index < `size` ≤ head.
+    pub fn inclusion_proofs(&self, indexes: &[u64], size: u64) -> Result<Vec<Vec<Hash>>> {
+        self.check_size(size)?;
+        let tree = self.shared.tree();
+        let proof = |index: &u64| {
+            inclusion_proof(*index, size, &tree)?
+                .ok_or_else(|| LogError::NoRecord(index.to_string()))
+        };
+        indexes.iter().map(proof).collect()
+    }
+
     /// Proof that the tree of `from` records is a prefix of the tree of `to`.
     ///
     /// # Errors

@@ -94,15 +94,20 @@ impl OfflineProof {
     /// [`OfflineError`] tells which part does not hold.
     pub fn verify_leaf(&self, leaf: &Hash, key: &VerifyingKey) -> Result<Checkpoint, OfflineError> {
         let checkpoint = Checkpoint::verify(self.checkpoint.as_bytes(), key)?;
-        verify_inclusion(
-            leaf.as_ref(),
-            self.index,
-            checkpoint.size,
-            &self.hashes,
-            checkpoint.root.as_ref(),
-        )
-        .map_err(|source| OfflineError::Inclusion { index: self.index, source })?;
+        self.verify_under(leaf, &checkpoint)?;
         Ok(checkpoint)
+    }
+
+    /// Checks that the record with this leaf hash is at [`OfflineProof::index`] under a
+    /// checkpoint that is verified already, and whose text is [`OfflineProof::checkpoint`]:
+    /// for many proofs under one.
+    ///
+    /// # Errors
+    /// [`OfflineError::Inclusion`].
+    pub fn verify_under(&self, leaf: &Hash, checkpoint: &Checkpoint) -> Result<(), OfflineError> {
+        let root = checkpoint.root.as_ref();
+        verify_inclusion(leaf.as_ref(), self.index, checkpoint.size, &self.hashes, root)
+            .map_err(|source| OfflineError::Inclusion { index: self.index, source })
     }
 }
 

@@ -16,6 +16,7 @@ use indelible_api::{Code, Evidence, Export, ExportState, Manifest};
 use indelible_event::{Envelope, Payload, Timestamp};
 use indelible_index::{LogIndex, Order, Query};
 use indelible_log::Log;
+use indelible_tlog::OfflineProof;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -247,6 +248,10 @@ async fn make(app: &Arc<App>, caller: &Caller, job: &Arc<Job>, order: Wanted) ->
     })
     .await?;
     let query = Arc::new(query);
+    // All are proven under the manifest's checkpoint: one made later may have other
+    // signatures.
+    let tree: Option<Arc<Tree>> =
+        proofs.then(|| Arc::new(Tree { size, checkpoint: manifest.checkpoint.clone() }));
     let mut after = None;
     loop {
         let (index, query) = (Arc::clone(&index), Arc::clone(&query));
@@ -267,11 +272,11 @@ async fn make(app: &Arc<App>, caller: &Caller, job: &Arc<Job>, order: Wanted) ->
             }
             let part: Vec<u64> = part.iter().copied().filter(|index| *index < size).collect();
             let (log, scope) = (Arc::clone(&log), Arc::clone(&caller.scope));
-            let folder = job.folder.clone();
+            let (folder, tree) = (job.folder.clone(), tree.clone());
             let written;
             (writer, written) = in_background(move || {
                 leave_room(&folder).map_err(|e| not_written(&e))?;
-                let written = write_part(&log, &scope, &mut writer, &part, proofs.then_some(size))?;
+                let written = write_part(&log, &scope, &mut writer, &part, tree.as_deref())?;
                 Ok((writer, written))
             })
             .await?;
@@ -293,21 +298,32 @@ async fn make(app: &Arc<App>, caller: &Caller, job: &Arc<Job>, order: Wanted) ->
     Ok(manifest)
 }
 
+/// What records are proven in.
+struct Tree {
+    size: u64,
+    /// Signed, of that size.
+    checkpoint: String,
+}
+
 /// Writes records; returns the indexes of those that the scope shows.
 fn write_part(
     log: &Log,
     scope: &Scope,
     writer: &mut Writer,
     part: &[u64],
-    proven_in: Option<u64>,
+    tree: Option<&Tree>,
 ) -> Result<Vec<u64>> {
+    let proofs = tree.map(|tree| log.inclusion_proofs(part, tree.size)).transpose()?;
+    let mut proofs = proofs.into_iter().flatten();
     let mut written = Vec::with_capacity(part.len());
     for index in part.iter().copied() {
-        let record = log.record(index)?;
+        let (record, hashes) = (log.record(index)?, proofs.next());
         let Some(view) = view(log, index, &record, scope) else { continue };
         let mut evidence = Evidence::default();
-        if let Some(size) = proven_in {
-            evidence.proof = Some(log.prove(index, Some(size))?.to_string());
+        if let (Some(tree), Some(hashes)) = (tree, hashes) {
+            let checkpoint = tree.checkpoint.clone();
+            let proof = OfflineProof { extra: None, index, hashes, checkpoint };
+            evidence.proof = Some(proof.to_string());
             if let Ok(envelope) = Envelope::parse(&record)
                 && let Ok(Payload::Attachment(_)) = envelope.payload()
             {

@@ -379,3 +379,15 @@ fn check_single(answer: &[u8], event: String, key: &VerifyingKey) -> anyhow::Res
     anyhow::ensure!(answer.windows(15).any(|part| part == b"inclusion_proof"), "no proof");
     check_batch(answer, &[event], key)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_has_memory_and_one_that_is_not_there_has_none() {
+        let Memory { own, peak } = Memory::of("self").unwrap_or_default();
+        assert!(0 < own && own <= peak, "{own} {peak}");
+        assert!(Memory::of("0").is_err());
+    }
+}

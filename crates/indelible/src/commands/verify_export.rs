@@ -3,7 +3,7 @@
 
 use crate::{
     commands::export::{hash, manifest_of},
-    output::count,
+    output::{self, count},
 };
 use anyhow::{Context as _, bail};
 use indelible_api::{
@@ -12,7 +12,7 @@ use indelible_api::{
 };
 use indelible_event::{Attachment, Envelope, Payload, Timestamp, format_named};
 use indelible_log::verify::FindingKind;
-use indelible_tlog::{Checkpoint, OfflineProof, VerifyingKey};
+use indelible_tlog::{Checkpoint, Hash, OfflineProof, VerifyingKey, leaf_hash};
 use parquet::{
     file::reader::{FileReader as _, SerializedFileReader},
     record::Field,
@@ -71,11 +71,14 @@ pub(crate) fn verify(path: &Path, key: &VerifyingKey) -> Result<String, (Finding
         return Err(altered("it is not the file that its manifest names".to_owned()));
     }
     let mut wrong = None;
+    let bar = output::progress(manifest.count, "records");
     let read = read(path, &manifest, |index, shown, evidence| {
-        if let Err(problem) = check(index, &shown, &evidence, &manifest, key) {
+        if let Err(problem) = check(index, &shown, &evidence, &manifest, &checkpoint) {
             wrong = wrong.take().or(Some(format!("record {index}: {problem:#}")));
         }
+        bar.inc(1);
     });
+    bar.finish_and_clear();
     match (wrong, read) {
         (Some(wrong), _) => Err(altered(wrong)),
         (None, Err(error)) => Err(missing(error)),
@@ -200,21 +203,23 @@ fn check(
     shown: &Shown,
     evidence: &Evidence,
     manifest: &Manifest,
-    key: &VerifyingKey,
+    checkpoint: &Checkpoint,
 ) -> anyhow::Result<()> {
     let (Some(record), Some(proof)) = (&evidence.record, &evidence.proof) else {
         bail!("it has no proof");
     };
     let proof = OfflineProof::parse(proof.as_bytes())?;
-    proof.verify(record.as_bytes(), key)?;
     if proof.index != index {
         bail!("its proof is of record {}", proof.index);
     }
+    // The manifest's is verified, once for all.
     if proof.checkpoint != manifest.checkpoint {
         bail!("it is proven under another checkpoint than the manifest's");
     }
+    let leaf = leaf_hash(record.as_bytes());
+    proof.verify_under(&leaf, checkpoint)?;
     // What people read must be what was proven.
-    let proven = view(index, record, evidence)?;
+    let proven = view(index, &leaf, record, evidence)?;
     let is_same = match shown {
         Shown::Line(view) => EventView { note: None, ..view.clone() } == proven,
         Shown::Ocsf(event) => *event == ocsf_line(&manifest.log, &proven, evidence),
@@ -225,8 +230,7 @@ fn check(
 }
 
 /// The view of a record that was proven.
-fn view(index: u64, record: &str, evidence: &Evidence) -> anyhow::Result<EventView> {
-    let leaf_hash = indelible_tlog::leaf_hash(record.as_bytes()).to_string();
+fn view(index: u64, leaf: &Hash, record: &str, evidence: &Evidence) -> anyhow::Result<EventView> {
     let envelope = Envelope::parse(record.as_bytes())?;
     let data = match (envelope.payload()?, &evidence.attachment) {
         (Payload::Inline(data), _) => data,
@@ -241,7 +245,7 @@ fn view(index: u64, record: &str, evidence: &Evidence) -> anyhow::Result<EventVi
     let event = format_named(&envelope.format).and_then(|format| format.view(data));
     Ok(EventView {
         index,
-        leaf_hash,
+        leaf_hash: leaf.to_string(),
         event: event.ok().map(serde_json::to_value).transpose()?.unwrap_or_default(),
         envelope: Some(EnvelopeView {
             v: envelope.v,
@@ -257,26 +261,70 @@ fn view(index: u64, record: &str, evidence: &Evidence) -> anyhow::Result<EventVi
 /// Whether a row of Parquet is the row of a view.
 fn row_is(columns: &[(String, Field)], view: &EventView) -> bool {
     let expected = row(view);
-    columns.iter().all(|(name, field)| {
-        let text = COLUMNS.iter().position(|column| column == name).and_then(|at| expected.get(at));
-        match (name.as_str(), text, field) {
-            // Part of what was proven.
-            ("index" | "record" | "attachment" | "proof", ..) => true,
-            ("event", _, Field::Str(text)) => {
-                serde_json::from_str::<Value>(text).is_ok_and(|event| event == view.event)
-            }
-            ("event", _, Field::Null) => view.event.is_null(),
-            ("time" | "received_at", Some(text), field) => {
-                let time = text.as_ref().and_then(|text| text.parse::<Timestamp>().ok());
-                match (time, field) {
-                    (None, Field::Null) => true,
-                    (Some(time), Field::TimestampMicros(shown)) => time.as_micros() == *shown,
-                    _ => false,
+    let is_there = |wanted: &&str| columns.iter().any(|(name, _)| name == wanted);
+    let is_whole = COLUMNS.iter().chain(&["event"]).all(is_there);
+    is_whole
+        && columns.iter().all(|(name, field)| {
+            let text =
+                COLUMNS.iter().position(|column| column == name).and_then(|at| expected.get(at));
+            match (name.as_str(), text, field) {
+                // Part of what was proven.
+                ("index" | "record" | "attachment" | "proof", ..) => true,
+                ("event", _, Field::Str(text)) => {
+                    serde_json::from_str::<Value>(text).is_ok_and(|event| event == view.event)
                 }
+                ("event", _, Field::Null) => view.event.is_null(),
+                ("time" | "received_at", Some(text), field) => {
+                    let time = text.as_ref().and_then(|text| text.parse::<Timestamp>().ok());
+                    match (time, field) {
+                        (None, Field::Null) => true,
+                        (Some(time), Field::TimestampMicros(shown)) => time.as_micros() == *shown,
+                        _ => false,
+                    }
+                }
+                (_, Some(None), Field::Null) => true,
+                (_, Some(Some(text)), Field::Str(shown)) => text == shown,
+                _ => false,
             }
-            (_, Some(None), Field::Null) => true,
-            (_, Some(Some(text)), Field::Str(shown)) => text == shown,
-            _ => false,
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_of_parquet_shows_all_of_a_record_and_nothing_else() {
+        let event = serde_json::json!({ "action": "a.b", "actor": { "type": "user", "id": "ada" }, "time": "2026-03-01T12:00:00Z" });
+        let view = EventView {
+            index: 7,
+            leaf_hash: "hash".to_owned(),
+            envelope: None,
+            event: event.clone(),
+            note: None,
+        };
+        let fields = COLUMNS.iter().zip(row(&view)).map(|(name, text)| match (*name, text) {
+            ("time", _) => ("time".to_owned(), Field::TimestampMicros(1_772_366_400_000_000)),
+            (name, Some(text)) => (name.to_owned(), Field::Str(text)),
+            (name, None) => (name.to_owned(), Field::Null),
+        });
+        let mut whole: Columns = fields.collect();
+        whole.push(("index".to_owned(), Field::Long(7)));
+        whole.push(("event".to_owned(), Field::Str(event.to_string())));
+        assert!(row_is(&whole, &view));
+        for at in (0..whole.len()).filter(|at| whole.get(*at).is_some_and(|of| of.0 != "index")) {
+            let without: Columns = whole
+                .iter()
+                .enumerate()
+                .filter(|(n, _)| *n != at)
+                .map(|(_, of)| of.clone())
+                .collect();
+            assert!(!row_is(&without, &view), "{:?} is missing", whole.get(at));
+            let mut other = whole.clone();
+            other[at].1 = Field::Str("other".to_owned());
+            assert!(!row_is(&other, &view), "{:?} is altered", whole.get(at));
         }
-    })
+        whole.push(("more".to_owned(), Field::Str("x".to_owned())));
+        assert!(!row_is(&whole, &view), "nothing proves more");
+    }
 }

@@ -259,3 +259,21 @@ fn mistakes_get_an_error_a_cause_and_a_hint() {
             .contains("indelible")
     );
 }
+
+#[test]
+fn the_bench_measures_a_server_of_its_own_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("bench");
+    // A setting of whoever runs it is not the bench's.
+    let run = indelible()
+        .args(["bench", "singles", "--seconds", "1", "--json", "--dir"])
+        .arg(&dir)
+        .env("INDELIBLE_TLS_CERT", "/nonexistent")
+        .output()
+        .unwrap();
+    assert!(run.status.success(), "{}", text(&run.stderr));
+    let figures: Vec<serde_json::Value> = serde_json::from_slice(&run.stdout).unwrap();
+    let rates: Vec<f64> = figures.iter().filter_map(|figure| figure["value"].as_f64()).collect();
+    assert!(rates.len() == 3 && rates.iter().all(|rate| *rate > 1.0), "{figures:?}");
+    assert!(!dir.exists());
+}
