@@ -238,9 +238,20 @@ impl LogIndex {
         beyond: Option<u64>,
         limit: usize,
     ) -> Result<Hits, SearchError> {
+        self.search_until(Deadline::after(PAGE_TIME), query, order, beyond, limit)
+    }
+
+    /// The same, with the time there is; whatever that is, the page gets further.
+    fn search_until(
+        &self,
+        deadline: Deadline,
+        query: &Query,
+        order: Order,
+        beyond: Option<u64>,
+        limit: usize,
+    ) -> Result<Hits, SearchError> {
         let Snapshot { pieces, indexed } = self.snapshot();
         let plan = Plan::of(query, self.columns());
-        let deadline = Deadline::after(PAGE_TIME);
         let mut hits = Hits { indexes: Vec::new(), next: None, indexed };
         match order {
             Order::NewestFirst => {
@@ -280,5 +291,55 @@ impl LogIndex {
             }
         }
         Ok(hits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests state their expectations by failing")]
+
+    use super::*;
+    use crate::{IndexOptions, parse};
+    use indelible_event::{NATIVE, format_named};
+    use indelible_log::{Batch, DataDir, Kind, Log, Options};
+    use std::sync::Arc;
+
+    #[test]
+    fn pages_whose_time_is_over_find_everything_in_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options { journal_capacity: (4096, 1 << 20), ..Options::default() };
+        let data = DataDir::open_or_create(folder.path(), Some("test.example")).unwrap();
+        data.create_log("prod", Kind::Events, &options).unwrap();
+        let log = Arc::new(Log::open(data.store("prod").unwrap(), &options).unwrap());
+        let (now, header) = log.header("token:abc", NATIVE);
+        let mut batch = Batch::new();
+        for n in 0..150 {
+            let event = format!(
+                r#"{{"time":"2026-03-01T12:00:00Z","action":"a.b","actor":{{"type":"user","id":"ada"}},"outcome":{{"result":"success"}},"metadata":{{"n":{n}}}}}"#
+            );
+            log.stage(&mut batch, &header, now, format_named(NATIVE).unwrap(), &event).unwrap();
+        }
+        log.append(batch).unwrap();
+        let small = IndexOptions { shard: 64, step: 8, fan_in: 3 };
+        let index = LogIndex::open(log, &folder.path().join("index"), small).unwrap();
+        while index.extend().unwrap() || index.merge().unwrap() {}
+        // Members are not indexed: every candidate is read, and one a page with no time.
+        let query = parse("data.metadata.n:>=140 OR data.metadata.n:<3", 0).unwrap();
+        let expected: Vec<u64> = (0..3).chain(140..150).collect();
+        for order in [Order::OldestFirst, Order::NewestFirst] {
+            let (mut found, mut beyond, mut pages) = (Vec::new(), None, 0);
+            loop {
+                let over = Deadline::after(Duration::ZERO);
+                let hits = index.search_until(over, &query, order, beyond, 100).unwrap();
+                found.extend(hits.indexes);
+                pages += 1;
+                beyond = hits.next;
+                if beyond.is_none() {
+                    break;
+                }
+            }
+            found.sort_unstable();
+            assert_eq!((found, pages), (expected.clone(), 150), "{order:?}");
+        }
     }
 }

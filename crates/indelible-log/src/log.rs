@@ -406,9 +406,8 @@ impl Log {
     /// # Errors
     /// [`LogError::NoRecord`] unless `index` < `size` ≤ head.
     pub fn inclusion_proof(&self, index: u64, size: u64) -> Result<Vec<Hash>> {
-        self.check_size(size)?;
-        inclusion_proof(index, size, &self.shared.tree())?
-            .ok_or_else(|| LogError::NoRecord(index.to_string()))
+        let proofs = self.inclusion_proofs(&[index], size)?;
+        proofs.into_iter().next().ok_or_else(|| LogError::NoRecord(index.to_string()))
     }
 
     /// Inclusion proofs of several records in the tree of `size` records; what neighbours
