@@ -18,6 +18,7 @@ mod control;
 mod error;
 mod exports;
 mod guard;
+mod http;
 mod indexes;
 mod listen;
 mod measure;

@@ -1,0 +1,3 @@
+//! What stands between HTTP and the rooms that know nothing of it.
+
+pub(crate) mod answer;
