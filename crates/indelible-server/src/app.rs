@@ -2,9 +2,10 @@
 
 use crate::{
     access::{
-        gate::no_such_log,
+        admit::Entrance,
         limits::{Limiter, Rates},
         oidc::{Oidc, OidcConfig},
+        refused::no_such_log,
         token::Secret,
     },
     control::{
@@ -349,6 +350,16 @@ impl App {
         let Change::KeyReplaced { log, vkey, overlap_until } = change else { return Ok(()) };
         let (log, vkey, until) = (self.log(log)?, vkey.clone(), overlap_until.clone());
         crate::body::in_background(move || Ok(replace_key(&log, &vkey, &until)?)).await
+    }
+
+    /// What decides who comes in.
+    pub(crate) fn entrance(&self) -> Entrance<'_> {
+        Entrance {
+            control: &self.control,
+            limiter: &self.limiter,
+            oidc: self.oidc.as_ref(),
+            trail: &self.trail,
+        }
     }
 
     /// The log of that name.

@@ -24,8 +24,11 @@ mod listen;
 mod measure;
 mod metrics;
 mod openapi;
+mod origin;
 mod params;
 mod pkcs11;
+mod random;
+mod redact;
 mod routes;
 mod tls;
 mod trail;
@@ -33,13 +36,11 @@ mod trail;
 pub use access::{Permission, limits::Rates, oidc::OidcConfig};
 pub use app::{AccessConfig, App, Config, Limits, StartError};
 pub use control::FoldError;
+pub use http::rule::{Rule, Trailed};
 pub use indelible_index::IndexOptions;
 pub use listen::Server;
 pub use measure::access_cost;
 pub use openapi::openapi_json;
 pub use pkcs11::{Pkcs11, Pkcs11Error};
-pub use routes::{
-    Trailed,
-    table::{ROUTES, Route, permissions_markdown},
-};
+pub use routes::table::{ROUTES, Route, permissions_markdown};
 pub use tls::{TlsConfig, TlsError};

@@ -46,7 +46,6 @@ use utoipa::OpenApi;
         proofs::show_checkpoint,
         tlog::checkpoint,
         tlog::tile,
-        tlog::bundle,
         tlog::add,
         tokens::list_tokens,
         tokens::create_token,

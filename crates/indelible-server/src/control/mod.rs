@@ -214,7 +214,7 @@ fn decoded(author: &Author, change: Change, now: Timestamp) -> Decoded {
 
 /// A new random id with a prefix that says of what.
 pub(crate) fn new_id(kind: &str) -> Result<String> {
-    let random = crate::access::token::random_hex::<8>().map_err(|_| no_random())?;
+    let random = crate::random::random_hex::<8>().map_err(|_| no_random())?;
     Ok(format!("{kind}-{}", random.as_str()))
 }
 

@@ -1,11 +1,7 @@
 //! Acts that wait for a second person, and the policy that says which do.
 
 use crate::{
-    access::{
-        Permission, Principal,
-        gate::{Caller, forbidden},
-        manages,
-    },
+    access::{Permission, Principal, caller::Caller, manages, refused::forbidden},
     app::App,
     body::receive_json,
     control::{
@@ -56,7 +52,7 @@ pub(crate) async fn list_pending(
     State(app): State<Arc<App>>,
     caller: Caller,
 ) -> Result<Json<Page<PendingAct>>> {
-    let principal = caller.known()?;
+    let principal = caller.principal()?;
     let (control, now) = (app.control.current(), app.control.now());
     let items = control
         .waiting
@@ -106,7 +102,7 @@ async fn settle(
 ) -> Result<Json<Done>> {
     let verdict: Verdict = receive_json(app, headers, body).await?;
     let author = caller.author(verdict.reason)?;
-    let principal = caller.known()?;
+    let principal = caller.principal()?;
     let (written, change) = app
         .control
         .settle(&author, &id, approve, |control, waiting, now| {
@@ -149,7 +145,7 @@ pub(crate) async fn change_policy(
         .member("pending_hours"));
     }
     let author = caller.author(None)?;
-    let principal = caller.known()?;
+    let principal = caller.principal()?;
     let written = app
         .control
         .act(&author, |control, now| {

@@ -1,11 +1,7 @@
 //! Grants: add, list, remove.
 
 use crate::{
-    access::{
-        Permission, Principal,
-        gate::{Caller, forbidden},
-        manages,
-    },
+    access::{Permission, Principal, caller::Caller, manages, refused::forbidden},
     app::App,
     body::receive_json,
     control::{event::Change, fold::Control, new_id},
@@ -85,7 +81,7 @@ pub(crate) async fn add_grant(
 ) -> Result<(StatusCode, Json<Done>)> {
     let wanted: AddGrant = receive_json(&app, &headers, body).await?;
     let author = caller.author(wanted.reason.clone())?;
-    let principal = caller.known()?;
+    let principal = caller.principal()?;
     let id = new_id("g")?;
     let written = app
         .control
@@ -112,7 +108,7 @@ pub(crate) async fn list_grants(
     State(app): State<Arc<App>>,
     caller: Caller,
 ) -> Result<Json<Page<GrantInfo>>> {
-    let principal = caller.known()?;
+    let principal = caller.principal()?;
     let (control, now) = (app.control.current(), app.control.now());
     let items = control
         .grants
@@ -139,7 +135,7 @@ pub(crate) async fn remove_grant(
     Path(id): Path<String>,
 ) -> Result<Json<Done>> {
     let author = caller.author(None)?;
-    let principal = caller.known()?;
+    let principal = caller.principal()?;
     let written = app
         .control
         .act(&author, |control, now| {

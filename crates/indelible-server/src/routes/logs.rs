@@ -2,9 +2,10 @@
 
 use crate::{
     access::{
-        Decision, Permission, decide,
-        gate::{Caller, forbidden, no_such_log},
-        manages,
+        Decision, Permission,
+        caller::Caller,
+        decide, manages,
+        refused::{forbidden, no_such_log},
     },
     app::App,
     body::receive_json,
@@ -72,7 +73,7 @@ pub(crate) async fn create_log(
     let wanted: CreateLog = receive_json(&app, &headers, body).await?;
     let kind = if wanted.raw_add { Kind::Raw } else { Kind::Events };
     let author = caller.author(None)?;
-    let principal = caller.known()?;
+    let principal = caller.principal()?;
     let allowed = |control: &Control, now| {
         if manages(control, principal, &wanted.name, now) {
             Ok(())
@@ -90,7 +91,7 @@ pub(crate) async fn list_logs(
     State(app): State<Arc<App>>,
     caller: Caller,
 ) -> Result<Json<Page<LogInfo>>> {
-    let principal = caller.known()?;
+    let principal = caller.principal()?;
     let (control, now) = (app.control.current(), app.control.now());
     let visible = |name: &str| {
         let decision = decide(&control, principal, Permission::Describe, name, now);

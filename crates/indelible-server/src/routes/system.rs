@@ -1,7 +1,7 @@
 //! For operators: health, metrics, the API's description.
 
 use crate::{
-    access::gate::Caller,
+    access::caller::Caller,
     app::App,
     error::{ApiError, Result},
     openapi::openapi_json,
@@ -49,7 +49,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
 /// Who the caller is, and what it may do now.
 #[utoipa::path(get, path = "/v1/whoami", tag = "access", responses((status = 200, body = WhoAmI), (status = 401, body = ErrorBody)))]
 pub(crate) async fn whoami(State(app): State<Arc<App>>, caller: Caller) -> Result<Json<WhoAmI>> {
-    let principal = caller.known()?;
+    let principal = caller.principal()?;
     let (control, now) = (app.control.current(), app.control.now());
     Ok(Json(WhoAmI {
         principal: principal.id.clone(),

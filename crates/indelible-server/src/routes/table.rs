@@ -3,8 +3,12 @@
 //! the tests walk it; a route that is not in it does not exist.
 
 use crate::{
-    access::{Permission, gate::gate},
+    access::Permission,
     app::App,
+    http::{
+        gate::gate,
+        rule::{Rule, Trailed},
+    },
     routes::{
         acts, append, counts, events, exports, grants, logs, many, proofs, search, system, tlog,
         tokens, views,
@@ -17,34 +21,11 @@ use axum::{
 use indelible_api::Role;
 use std::{fmt::Write as _, sync::Arc};
 
-/// What a route leaves in the trail. A refusal is always recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trailed {
-    /// Nothing: it is in a log itself (an append, an act of control), or tells nothing.
-    Never,
-    /// A record for each answer.
-    Each,
-    /// A record for each answer and each log in it, written by the handler.
-    ByLog,
-    /// A record for the first, and the number of like ones for each minute.
-    Counted,
-}
-
-/// One route.
+/// One route: its rule, and who answers.
 #[derive(Debug)]
 pub struct Route {
-    /// HTTP method.
-    pub method: &'static str,
-    /// Path, with the parameters in braces.
-    pub path: &'static str,
-    /// What the caller must be allowed, on the log that the path names if it names one.
-    pub permission: Permission,
-    /// Whether anybody may, where the log is public.
-    pub public: bool,
-    /// What it leaves in the trail.
-    pub trail: Trailed,
-    /// Action of its records in the trail.
-    pub action: &'static str,
+    /// What it asks and leaves.
+    pub rule: Rule,
     handler: fn() -> MethodRouter<Arc<App>>,
 }
 
@@ -52,12 +33,14 @@ macro_rules! routes {
     ($($method:ident $path:literal $permission:ident $public:literal $trail:ident $action:literal $handler:path;)*) => {
         /// All routes.
         pub static ROUTES: &[Route] = &[$(Route {
-            method: stringify!($method),
-            path: $path,
-            permission: Permission::$permission,
-            public: $public,
-            trail: Trailed::$trail,
-            action: $action,
+            rule: Rule {
+                method: stringify!($method),
+                path: $path,
+                permission: Permission::$permission,
+                public: $public,
+                trail: Trailed::$trail,
+                action: $action,
+            },
             handler: || routes!(@ $method $handler),
         }),*];
     };
@@ -101,7 +84,7 @@ routes! {
     GET "/v1/logs/{log}/checkpoint" Describe true Counted "access.checkpoint.read" proofs::show_checkpoint;
     GET "/tlog/{log}/checkpoint" Describe true Counted "access.checkpoint.read" tlog::checkpoint;
     GET "/tlog/{log}/tile/{*path}" Prove true Counted "access.tile.read" tlog::tile;
-    GET "/tlog/{log}/tile/entries/{*path}" Read false Each "access.bundle.read" tlog::bundle;
+    GET "/tlog/{log}/tile/entries/{*path}" Read false Each "access.bundle.read" tlog::tile;
     POST "/tlog/{log}/add" Append false Never "access.append" tlog::add;
     GET "/v1/tokens" Manage false Each "access.token.list" tokens::list_tokens;
     POST "/v1/tokens" Manage false Never "control.token.issue" tokens::create_token;
@@ -125,8 +108,8 @@ routes! {
 pub(crate) fn build(app: &Arc<App>) -> Router<Arc<App>> {
     ROUTES.iter().fold(Router::new(), |router, route| {
         let gated = (route.handler)()
-            .route_layer(middleware::from_fn_with_state((Arc::clone(app), route), gate));
-        router.route(route.path, gated)
+            .route_layer(middleware::from_fn_with_state((Arc::clone(app), &route.rule), gate));
+        router.route(route.rule.path, gated)
     })
 }
 
@@ -158,22 +141,35 @@ pub fn permissions_markdown() -> String {
         writeln!(text, " {what} |").unwrap_or_default();
     }
     text.push_str("\n`known`: any credential that works. `public`: anybody.\n\nThe system's logs `_access` and `_control` are matched by grants to auditors and verifiers only, with a pattern that begins with `_` or is `*`. An auditor of other logs sees in `_access` the accesses to those. Grants narrowed to a tenant show events of that tenant only, no entry bundles and no hash tiles.\n\n## Routes\n\n| route | permission | where the log is public | in the trail |\n|---|---|---|---|\n");
-    for route in ROUTES {
-        let trail = match route.trail {
+    for Route { rule, .. } in ROUTES {
+        let trail = match rule.trail {
             Trailed::Never => "refusals",
             Trailed::Each => "each",
             Trailed::ByLog => "each, for every log",
             Trailed::Counted => "first, and the count of a minute",
         };
-        let public = if route.public { "anybody" } else { "" };
+        let public = if rule.public { "anybody" } else { "" };
         writeln!(
             text,
             "| `{} {}` | {} | {public} | {trail} |",
-            route.method,
-            route.path,
-            route.permission.name()
+            rule.method,
+            rule.path,
+            rule.permission.name()
         )
         .unwrap_or_default();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::rule::{BUNDLE, HASHES};
+
+    #[test]
+    fn tiles_have_the_rules_that_the_gate_goes_by() {
+        for rule in [BUNDLE, HASHES] {
+            assert!(ROUTES.iter().any(|route| route.rule == rule), "{rule:?}");
+        }
+    }
 }

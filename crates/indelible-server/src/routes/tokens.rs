@@ -1,12 +1,7 @@
 //! Tokens: issue, list, revoke.
 
 use crate::{
-    access::{
-        Permission,
-        gate::{Caller, forbidden},
-        manages,
-        token::Secret,
-    },
+    access::{Permission, caller::Caller, manages, refused::forbidden, token::Secret},
     app::App,
     body::receive_json,
     control::{
@@ -61,7 +56,7 @@ pub(crate) async fn create_token(
         ),
     };
     let author = caller.author(wanted.reason.clone())?;
-    let principal = caller.known()?;
+    let principal = caller.principal()?;
     let secret = Secret::generate().map_err(|_| no_random())?;
     let mut grants = BTreeMap::new();
     for grant in &wanted.grants {
@@ -110,7 +105,7 @@ pub(crate) async fn list_tokens(
     State(app): State<Arc<App>>,
     caller: Caller,
 ) -> Result<Json<Page<TokenInfo>>> {
-    let principal = caller.known()?;
+    let principal = caller.principal()?;
     let (control, now) = (app.control.current(), app.control.now());
     let everything = manages(&control, principal, "*", now);
     let items = control
@@ -153,7 +148,7 @@ pub(crate) async fn revoke_token(
     Path(id): Path<String>,
 ) -> Result<Json<Done>> {
     let author = caller.author(None)?;
-    let principal = caller.known()?;
+    let principal = caller.principal()?;
     let written = app
         .control
         .act(&author, |control, now| {

@@ -11,6 +11,7 @@ mod matrix;
 mod oidc;
 mod reading;
 mod search;
+mod spelling;
 mod tls;
 mod trail;
 

@@ -1,6 +1,7 @@
 //! Where a request came from: the peer's address is a fact, the forwarded chain a claim
 //! that is believed from trusted proxies only.
 
+use crate::redact::redact;
 use axum::http::HeaderMap;
 use ipnet::IpNet;
 use serde_json::{Value, json};
@@ -15,7 +16,7 @@ pub(crate) struct Origin {
     pub(crate) client: IpAddr,
     /// The other end of the connection.
     pub(crate) peer: SocketAddr,
-    /// The chain as it was sent.
+    /// The chain as a trusted proxy sent it; what others claim is not worth keeping.
     pub(crate) forwarded_for: Vec<String>,
     pub(crate) user_agent: Option<String>,
     pub(crate) request_id: String,
@@ -33,7 +34,7 @@ impl Origin {
             .iter()
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(','))
-            .map(|hop| hop.trim().chars().take(64).collect::<String>())
+            .map(|hop| redact(hop.trim()).chars().take(64).collect::<String>())
             .filter(|hop| !hop.is_empty())
             .collect();
         let chain = chain.get(chain.len().saturating_sub(MAX_CHAIN)..).unwrap_or_default();
@@ -50,12 +51,13 @@ impl Origin {
         }
         let text = |name: &str| {
             let value = headers.get(name)?.to_str().ok()?;
-            Some(super::token::redact(&value.chars().take(256).collect::<String>()))
+            // First what must not be kept, then what is too long: half a credential is one.
+            Some(redact(value).chars().take(256).collect())
         };
         Self {
             client,
             peer,
-            forwarded_for: chain.iter().map(|hop| super::token::redact(hop)).collect(),
+            forwarded_for: if is_trusted(peer_ip) { chain.to_vec() } else { Vec::new() },
             user_agent: text("user-agent"),
             request_id,
         }
