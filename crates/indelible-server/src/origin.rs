@@ -7,7 +7,9 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr};
 
+/// Hops kept of a chain from a trusted proxy, and of what anybody else claims.
 const MAX_CHAIN: usize = 20;
+const MAX_CLAIMED: usize = 3;
 
 /// Where a request came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +18,7 @@ pub(crate) struct Origin {
     pub(crate) client: IpAddr,
     /// The other end of the connection.
     pub(crate) peer: SocketAddr,
-    /// The chain as a trusted proxy sent it; what others claim is not worth keeping.
+    /// The end of the chain as it was sent.
     pub(crate) forwarded_for: Vec<String>,
     pub(crate) user_agent: Option<String>,
     pub(crate) request_id: String,
@@ -37,9 +39,10 @@ impl Origin {
             .map(|hop| redact(hop.trim()).chars().take(64).collect::<String>())
             .filter(|hop| !hop.is_empty())
             .collect();
-        let chain = chain.get(chain.len().saturating_sub(MAX_CHAIN)..).unwrap_or_default();
         let peer_ip = peer.ip().to_canonical();
         let is_trusted = |ip: IpAddr| trusted.iter().any(|network| network.contains(&ip));
+        let kept = if is_trusted(peer_ip) { MAX_CHAIN } else { MAX_CLAIMED };
+        let chain = chain.get(chain.len().saturating_sub(kept)..).unwrap_or_default();
         // From the peer backwards, the first that is no proxy of ours.
         let mut client = peer_ip;
         for hop in chain.iter().rev() {
@@ -57,7 +60,7 @@ impl Origin {
         Self {
             client,
             peer,
-            forwarded_for: if is_trusted(peer_ip) { chain.to_vec() } else { Vec::new() },
+            forwarded_for: chain.to_vec(),
             user_agent: text("user-agent"),
             request_id,
         }

@@ -95,7 +95,12 @@ pub(crate) async fn add(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Answer> {
-    caller.require_whole("raw entries, which have no tenant,")?;
+    if !caller.scope.is_whole() {
+        return Err(ApiError::new(
+            Code::Forbidden,
+            "this credential writes for one tenant only, and raw entries have none",
+        ));
+    }
     let log = app.log(&name)?;
     if log.manifest().kind != Kind::Raw {
         return Err(ApiError::new(
