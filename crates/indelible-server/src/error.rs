@@ -176,8 +176,9 @@ impl From<AppendError> for ApiError {
     fn from(error: AppendError) -> Self {
         match error {
             AppendError::Conflict { position, ref id, .. } => {
+                // Not at which index: whoever writes need not read.
                 let message = format!(
-                    "{error}; an id names one event for ever: send it with another id, or as a correction (`corrects`: {id:?})"
+                    "event {position}: id {id:?} was already used for other data; an id names one event for ever: send it with another id, or as a correction (`corrects`: {id:?})"
                 );
                 Self::new(Code::IdConflict, message).at(position)
             }

@@ -11,7 +11,6 @@ pub(crate) mod many;
 pub(crate) mod proofs;
 pub(crate) mod search;
 pub(crate) mod system;
-pub(crate) mod table;
 pub(crate) mod tlog;
 pub(crate) mod tokens;
 pub(crate) mod views;
@@ -20,6 +19,7 @@ use crate::{
     app::App,
     error::ApiError,
     http::{canonical::canonical, gate::RequestId},
+    table,
 };
 use axum::{
     Router,

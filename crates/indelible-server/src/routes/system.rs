@@ -4,7 +4,6 @@ use crate::{
     access::caller::Caller,
     app::App,
     error::{ApiError, Result},
-    openapi::openapi_json,
 };
 use axum::{
     Json,
@@ -63,5 +62,5 @@ pub(crate) async fn whoami(State(app): State<Arc<App>>, caller: Caller) -> Resul
 /// This document.
 #[utoipa::path(get, path = "/openapi.json", tag = "system", responses((status = 200, body = String)))]
 pub(crate) async fn openapi() -> Response {
-    typed(openapi_json(), "application/json")
+    typed(crate::table::openapi_json(), "application/json")
 }

@@ -44,8 +44,7 @@ pub(crate) async fn checkpoint(
     Ok(Answer::here(public(proofs::text(note)), Facts::default()))
 }
 
-/// A hash tile `{L}/{N}[.p/{W}]`, or an entry bundle `entries/{N}[.p/{W}]` of up to 256
-/// records, which takes the permission to read.
+/// A hash tile `{L}/{N}[.p/{W}]`.
 #[utoipa::path(get, path = "/tlog/{log}/tile/{path}", tag = "tlog-tiles",
     params(("log" = String, Path, description = "Name of the log"), ("path" = String, Path, description = "Tile path of C2SP tlog-tiles")),
     responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
@@ -53,16 +52,32 @@ pub(crate) async fn tile(
     State(app): State<Arc<App>>,
     caller: Caller,
     asked: Asked,
-    Path((name, _)): Path<(String, String)>,
 ) -> Result<Answer> {
+    serve(&app, &caller, &asked).await
+}
+
+/// An entry bundle `entries/{N}[.p/{W}]`: up to 256 records.
+#[utoipa::path(get, path = "/tlog/{log}/tile/entries/{path}", tag = "tlog-tiles",
+    params(("log" = String, Path, description = "Name of the log"), ("path" = String, Path, description = "Tile path of C2SP tlog-tiles")),
+    responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(crate) async fn bundle(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    asked: Asked,
+) -> Result<Answer> {
+    serve(&app, &caller, &asked).await
+}
+
+/// Serves the tile that was parsed and decided on, whichever route it came by.
+async fn serve(app: &App, caller: &Caller, asked: &Asked) -> Result<Answer> {
     caller.require_whole("tiles")?;
-    let log = app.log(&name)?;
-    let tile = asked.tile()?;
+    let name = asked.log.as_deref().unwrap_or_default();
+    let (log, tile) = (app.log(name)?, asked.tile()?);
     if tile.level.is_none() && asked.rule.permission != Permission::Read {
         return Err(ApiError::new(Code::Internal, "records were asked for without leave to read"));
     }
     let bytes = in_background(move || Ok(log.tile(&tile)?)).await?.ok_or_else(no_such_tile)?;
-    let is_public = app.control.current().logs.get(&name).is_some_and(|entry| entry.public);
+    let is_public = app.control.current().logs.get(name).is_some_and(|entry| entry.public);
     let cache = if is_public && tile.level.is_some() { PUBLIC } else { PRIVATE };
     let mut response = bytes.into_response();
     let headers = response.headers_mut();
