@@ -17,6 +17,7 @@ use crate::{
     error::{ApiError, Result},
     exports::Exports,
     guard::Guard,
+    http::body::Bodies,
     indexes::Indexes,
     metrics::Metrics,
     tls::{TlsConfig, TlsError},
@@ -85,10 +86,15 @@ pub struct AccessConfig {
 /// Bounds on what a request may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Open connections; more wait to be accepted.
+    /// Open connections; past it, whoever has most loses one to a newcomer.
     pub connections: usize,
-    /// Requests at a time whose body is over 1 MiB; more wait.
+    /// Open connections of one IPv4 address or IPv6 /64.
+    pub connections_per_address: usize,
+    /// Compressed bodies unpacked at a time; more wait.
     pub large_bodies: usize,
+    /// Bytes that bodies hold beyond the first MiB of each, until their records are
+    /// committed. A credential has a quarter of it at most.
+    pub body_memory: usize,
     /// Searches at a time; more wait for their turn.
     pub searches: usize,
     /// Time for a request's head, and between two parts of its body.
@@ -101,7 +107,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1024,
+            connections_per_address: 256,
             large_bodies: 4,
+            body_memory: 256 << 20,
             searches: 16,
             idle: Duration::from_secs(30),
             shutdown: Duration::from_secs(30),
@@ -149,7 +157,7 @@ pub struct App {
     pub(crate) data: DataDir,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
-    pub(crate) large_bodies: Arc<Semaphore>,
+    pub(crate) bodies: Bodies,
     pub(crate) searches: Semaphore,
     pub(crate) control: Controller,
     pub(crate) trail: Trail,
@@ -221,7 +229,11 @@ impl App {
         Ok(Self {
             limits: config.limits,
             metrics: Metrics::new(),
-            large_bodies: Arc::new(Semaphore::new(config.limits.large_bodies)),
+            bodies: Bodies::new(
+                config.limits.idle,
+                config.limits.body_memory,
+                config.limits.large_bodies,
+            ),
             searches: Semaphore::new(config.limits.searches),
             control,
             trail: Trail::new(access_log),
@@ -323,7 +335,7 @@ impl App {
             return Err(log_exists(name));
         }
         let (app, owned) = (Arc::clone(self), name.to_owned());
-        let vkey = crate::body::in_background(move || {
+        let vkey = crate::http::body::in_background(move || {
             // What a crash left here was never in force.
             app.data.discard_unused(&owned).map_err(|error| match error {
                 LogError::Invalid(message) => ApiError::new(Code::InvalidLogName, message),
@@ -339,7 +351,8 @@ impl App {
         self.control.act(author, |_, _| Ok((change, Vec::new()))).await?;
         // If we crash here the next start opens the log.
         let (app, owned) = (Arc::clone(self), name.to_owned());
-        let log = crate::body::in_background(move || Ok(Arc::new(app.open_log(&owned)?))).await?;
+        let log =
+            crate::http::body::in_background(move || Ok(Arc::new(app.open_log(&owned)?))).await?;
         self.logs.write().insert(name.to_owned(), Arc::clone(&log));
         self.indexes.open(name, &log);
         Ok(log)
@@ -349,7 +362,7 @@ impl App {
     pub(crate) async fn take_effect(&self, change: &Change) -> Result<()> {
         let Change::KeyReplaced { log, vkey, overlap_until } = change else { return Ok(()) };
         let (log, vkey, until) = (self.log(log)?, vkey.clone(), overlap_until.clone());
-        crate::body::in_background(move || Ok(replace_key(&log, &vkey, &until)?)).await
+        crate::http::body::in_background(move || Ok(replace_key(&log, &vkey, &until)?)).await
     }
 
     /// What decides who comes in.

@@ -3,7 +3,6 @@
 use crate::{
     access::{Permission, Principal, caller::Caller, manages, refused::forbidden},
     app::App,
-    body::receive_json,
     control::{
         event::Change,
         fold::{Control, Waiting},
@@ -100,7 +99,7 @@ async fn settle(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Json<Done>> {
-    let verdict: Verdict = receive_json(app, headers, body).await?;
+    let verdict: Verdict = app.bodies.receive_json(caller.who(), headers, body).await?;
     let author = caller.author(verdict.reason)?;
     let principal = caller.principal()?;
     let (written, change) = app
@@ -134,7 +133,7 @@ pub(crate) async fn change_policy(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<Done>)> {
-    let mut policy: Policy = receive_json(&app, &headers, body).await?;
+    let mut policy: Policy = app.bodies.receive_json(caller.who(), &headers, body).await?;
     policy.two_person.sort_unstable();
     policy.two_person.dedup();
     if !(1..=720).contains(&policy.pending_hours) {

@@ -2,11 +2,11 @@
 //! answer with receipts.
 
 use crate::{
-    access::caller::Caller,
+    access::{Permission, caller::Caller},
     app::App,
-    body::{Layout, in_background, layout, receive},
     error::{ApiError, Result},
-    params::Params,
+    http::body::{Layout, Received, in_background, layout},
+    http::params::Params,
 };
 use axum::{
     body::Body,
@@ -84,25 +84,28 @@ async fn append(
     let log = app.log(name)?;
     let format = format_named(params.format.as_deref().unwrap_or(NATIVE))?;
     let layout = layout(headers)?;
-    let received = receive(app, headers, body, MAX_BODY_BYTES).await?;
+    let received = app.bodies.receive(caller.who(), headers, body, MAX_BODY_BYTES).await?;
     let partial = params.partial;
     let large = received.bytes.len() > INLINE;
     let door = Door { log: Arc::clone(&log), caller, format, partial };
+    // Held until the records are committed: they are as large as the body.
+    let Received { bytes, hold } = received;
     let (door, staged) = if large {
-        // The permit is held until the records are hashed and the body is dropped.
         in_background(move || {
-            let _permit = received.permit;
-            let staged = stage(&door, layout, &received.bytes)?;
+            let staged = stage(&door, layout, &bytes)?;
             Ok((door, staged))
         })
         .await?
     } else {
-        let staged = stage(&door, layout, &received.bytes)?;
+        let staged = stage(&door, layout, &bytes)?;
         (door, staged)
     };
+    // What was true at the request's head need not be true behind its body.
+    door.caller.still_may(&app.control, Permission::Append, name)?;
     let started = Instant::now();
     let Staged { batch, received_at, refused, count } = staged;
     let committed = log.submit(batch).await?;
+    drop(hold);
     app.metrics.appended(committed.placed.len(), started.elapsed());
     let proof = params.proof;
     let format_answer = move || answer(&door, &committed, refused, count, received_at, proof);
@@ -271,10 +274,10 @@ fn answer(
             write_refused(&mut out, &error);
             continue;
         }
-        let Some((entry, place)) = placed.next() else { continue };
+        let (entry, place) = placed.next().ok_or_else(no_receipt)?;
         match place {
             Placed::Created(index) => {
-                let leaf = committed.batch.leaf(entry).unwrap_or_default();
+                let leaf = committed.batch.leaf(entry).ok_or_else(no_receipt)?;
                 write_receipt(&mut out, log, committed, entry, *index, &leaf, "created", proof)?;
             }
             Placed::Duplicate { index, leaf } => {
@@ -306,7 +309,7 @@ fn write_receipt(
 ) -> Result<()> {
     // Writing to memory does not fail.
     write!(out, "{{\"index\":{index},\"id\":").unwrap_or_default();
-    let id = record_id(committed.batch.record(entry)).unwrap_or_default();
+    let id = record_id(committed.batch.record(entry)).ok_or_else(no_receipt)?;
     if id.bytes().all(|b| (0x20..0x7f).contains(&b) && b != b'"' && b != b'\\') {
         out.push(b'"');
         out.extend_from_slice(id.as_bytes());
@@ -325,6 +328,15 @@ fn write_receipt(
     }
     out.push(b'}');
     Ok(())
+}
+
+/// The records are in the log, but what should be told of them is not there: a false
+/// receipt would be worse than none.
+fn no_receipt() -> ApiError {
+    ApiError::new(
+        Code::Internal,
+        "the events were appended, but their receipts could not be made; send them again with the same ids",
+    )
 }
 
 fn write_refused(out: &mut Vec<u8>, error: &ItemError) {

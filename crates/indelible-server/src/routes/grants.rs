@@ -3,7 +3,6 @@
 use crate::{
     access::{Permission, Principal, caller::Caller, manages, refused::forbidden},
     app::App,
-    body::receive_json,
     control::{event::Change, fold::Control, new_id},
     error::{ApiError, Result},
     routes::tokens::keep_an_operator,
@@ -79,7 +78,7 @@ pub(crate) async fn add_grant(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<Done>)> {
-    let wanted: AddGrant = receive_json(&app, &headers, body).await?;
+    let wanted: AddGrant = app.bodies.receive_json(caller.who(), &headers, body).await?;
     let author = caller.author(wanted.reason.clone())?;
     let principal = caller.principal()?;
     let id = new_id("g")?;

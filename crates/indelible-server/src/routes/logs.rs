@@ -8,7 +8,6 @@ use crate::{
         refused::{forbidden, no_such_log},
     },
     app::App,
-    body::receive_json,
     control::{
         event::Change,
         fold::{Control, LogEntry},
@@ -70,7 +69,7 @@ pub(crate) async fn create_log(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<LogInfo>)> {
-    let wanted: CreateLog = receive_json(&app, &headers, body).await?;
+    let wanted: CreateLog = app.bodies.receive_json(caller.who(), &headers, body).await?;
     let kind = if wanted.raw_add { Kind::Raw } else { Kind::Events };
     let author = caller.author(None)?;
     let principal = caller.principal()?;
@@ -126,7 +125,7 @@ pub(crate) async fn change_log(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<Done>)> {
-    let wanted: ChangeLog = receive_json(&app, &headers, body).await?;
+    let wanted: ChangeLog = app.bodies.receive_json(caller.who(), &headers, body).await?;
     let author = caller.author(wanted.reason)?;
     let written = app
         .control
@@ -153,7 +152,7 @@ pub(crate) async fn rotate_key(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<Done>)> {
-    let wanted: RotateKey = receive_json(&app, &headers, body).await?;
+    let wanted: RotateKey = app.bodies.receive_json(caller.who(), &headers, body).await?;
     let overlap = wanted.overlap_hours.unwrap_or(720);
     if overlap > MAX_OVERLAP_HOURS {
         return Err(ApiError::invalid(format!(
@@ -165,7 +164,8 @@ pub(crate) async fn rotate_key(
     let log = app.log(&name)?;
     // If we crash here there is a key that nothing refers to.
     let staging = Arc::clone(&log);
-    let vkey = crate::body::in_background(move || Ok(staging.stage_key()?)).await?.to_string();
+    let vkey =
+        crate::http::body::in_background(move || Ok(staging.stage_key()?)).await?.to_string();
     let mut planned = None;
     let written = app
         .control

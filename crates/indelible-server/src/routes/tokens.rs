@@ -3,7 +3,6 @@
 use crate::{
     access::{Permission, caller::Caller, manages, refused::forbidden, token::Secret},
     app::App,
-    body::receive_json,
     control::{
         event::Change,
         fold::{Control, token_subject},
@@ -36,7 +35,7 @@ pub(crate) async fn create_token(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<CreatedToken>)> {
-    let wanted: CreateToken = receive_json(&app, &headers, body).await?;
+    let wanted: CreateToken = app.bodies.receive_json(caller.who(), &headers, body).await?;
     let name = wanted.name.trim();
     if name.is_empty() || name.chars().count() > MAX_NAME || name.chars().any(char::is_control) {
         return Err(ApiError::invalid("name: expected 1 to 128 characters").member("name"));
