@@ -20,6 +20,7 @@ mod exports;
 mod guard;
 mod http;
 mod indexes;
+mod intake;
 mod measure;
 mod metrics;
 mod origin;

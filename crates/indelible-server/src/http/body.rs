@@ -7,7 +7,10 @@
 //! nothing but its own memory.
 
 use super::memory::{Hold, Memory};
-use crate::error::{ApiError, Result};
+use crate::{
+    error::{ApiError, Result},
+    intake::Layout,
+};
 use axum::{
     body::Body,
     http::{HeaderMap, header},
@@ -226,15 +229,6 @@ pub(crate) async fn in_background<T: Send + 'static>(
         Ok(result) => result,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
-}
-
-/// How a body of events is to be split.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Layout {
-    /// One JSON value: an event, an array of events, or a container of the format.
-    Json,
-    /// One event per line.
-    Lines,
 }
 
 /// The media type without its parameters, in lower case.
