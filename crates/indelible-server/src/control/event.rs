@@ -263,3 +263,33 @@ pub(crate) fn decode(data: &str) -> Result<Decoded, String> {
     let change = serde_json::from_value(control).map_err(|e| e.to_string())?;
     Ok(Decoded { time: wire.time, principal: wire.actor.id, reason: wire.metadata.reason, change })
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests state their expectations by failing")]
+mod tests {
+    use super::*;
+
+    /// One event of each kind, byte for byte as it is written: the fold of a log that
+    /// exists must not change with the code. `UPDATE_GOLDEN=1` writes the file.
+    #[test]
+    fn the_bytes_of_control_do_not_change() {
+        let events = include_str!("golden.ndjson");
+        let again: String = events
+            .lines()
+            .map(|line| {
+                let event = decode(line).unwrap();
+                let author = Author {
+                    principal: event.principal.clone(),
+                    reason: event.reason.clone(),
+                    ..Author::system()
+                };
+                encode(&event.change, &author, &event.time) + "\n"
+            })
+            .collect();
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/control/golden.ndjson");
+            std::fs::write(path, &again).unwrap();
+        }
+        assert_eq!(again, events);
+    }
+}
