@@ -15,7 +15,7 @@ use crate::{
     },
     error::{ApiError, Result},
     exports::Exports,
-    guard::Guard,
+    site::guard::Guard,
     indexes::Indexes,
     metrics::Metrics,
     tls::{TlsConfig, TlsError},

@@ -17,7 +17,7 @@ mod body;
 mod control;
 mod error;
 mod exports;
-mod guard;
+mod site;
 mod http;
 mod indexes;
 mod listen;

@@ -1,0 +1,3 @@
+//! The logs of a server: opened, made, closed.
+
+pub(crate) mod guard;
