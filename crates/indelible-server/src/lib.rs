@@ -14,10 +14,10 @@
 mod access;
 mod app;
 mod body;
+mod bootstrap;
 mod control;
 mod error;
 mod exports;
-mod site;
 mod http;
 mod indexes;
 mod listen;
@@ -27,12 +27,13 @@ mod openapi;
 mod params;
 mod pkcs11;
 mod routes;
+mod site;
 mod tls;
 mod trail;
 
 pub use access::{Permission, limits::Rates, oidc::OidcConfig};
 pub use app::{AccessConfig, App, Config, Limits, StartError};
-pub use control::FoldError;
+pub use control::{DecodeError, FoldError};
 pub use indelible_index::IndexOptions;
 pub use listen::Server;
 pub use measure::access_cost;
