@@ -2,13 +2,32 @@
 //! `_control` says, and the world agrees with both.
 #![expect(clippy::unwrap_used, reason = "tests state their expectations by failing")]
 
-use super::{Controller, fold::Control, fold_rest};
+use super::{
+    Controller,
+    effects::Effects,
+    error::ControlError,
+    event::Author,
+    fold::{Control, LogEntry},
+    fold_rest,
+    key::KeyReplaced,
+    log::LogCreated,
+    principal::{Asker, Principal},
+    server::ServerStopped,
+};
 use crate::{AccessConfig, Config, IndexOptions, Limits, Rates, app::App, routes::router};
 use axum::{Router, body::Body, http::Request};
 use http_body_util::BodyExt as _;
-use indelible_log::{Batch, Options};
+use indelible_log::{Batch, Kind, LogError, Options};
 use serde_json::{Value, json};
-use std::{path::Path, pin::pin, sync::Arc, task::Poll};
+use std::{
+    path::Path,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+};
 use tower::ServiceExt as _;
 
 fn config(data: &Path) -> Config {
@@ -262,4 +281,75 @@ async fn what_is_behind_is_folded_first() {
     let control = site.agrees("behind").await;
     assert!(control.logs["prod"].public && control.logs["prod"].keys.len() == 2);
     site.close();
+}
+
+/// Effects that fail while they are told to.
+#[derive(Debug)]
+struct Failing {
+    site: Arc<crate::site::Site>,
+    fails: AtomicBool,
+}
+
+impl Failing {
+    fn fail(&self) -> Result<(), LogError> {
+        match self.fails.load(Ordering::SeqCst) {
+            true => Err(LogError::Invalid("told to fail".into())),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Effects for Failing {
+    fn new_log(&self, log: &str, kind: Kind) -> Result<String, LogError> {
+        self.site.new_log(log, kind)
+    }
+
+    fn new_key(&self, log: &str) -> Result<String, LogError> {
+        self.fail()?;
+        self.site.new_key(log)
+    }
+
+    fn agree(&self, log: &str, entry: &LogEntry) -> Result<(), LogError> {
+        self.fail()?;
+        self.site.agree(log, entry)
+    }
+}
+
+/// An effect that fails leaves the act done, says so, and is made with the next act;
+/// what cannot be prepared is not done.
+#[tokio::test]
+async fn effects_that_fail_are_made_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Site::open(folder.path()).await;
+    let effects =
+        Arc::new(Failing { site: Arc::clone(&server.app.site), fails: AtomicBool::new(false) });
+    let log = server.app.log("_control").unwrap();
+    let control = Controller::open(log, Arc::<Failing>::clone(&effects)).unwrap();
+    let id = |token: &str| token.get(4..16).unwrap_or_default().to_owned();
+    let principal = Principal {
+        id: format!("token:{}", id(&server.first)),
+        name: None,
+        groups: Vec::new(),
+        expires_at: None,
+    };
+    let asker = Asker { principal, author: Author::system() };
+    effects.fails.store(true, Ordering::SeqCst);
+    let made = control.act(asker.clone(), LogCreated::new("prod".into(), Kind::Events)).await;
+    let Err(ControlError::NotCarriedOut { log, .. }) = made else { panic!("{made:?}") };
+    assert_eq!(log, "prod");
+    assert!(control.current().logs.contains_key("prod"));
+    assert!(server.app.log("prod").is_err());
+    // Other acts go on meanwhile; a key that cannot be made replaces none.
+    let rotate = KeyReplaced::new("prod".into(), control.now());
+    let rotated = control.act(asker.clone(), rotate.clone()).await;
+    assert!(matches!(rotated, Err(ControlError::NotPrepared { .. })), "{rotated:?}");
+    control.record(ServerStopped {}).await.unwrap();
+    assert_eq!(control.current().logs["prod"].keys.len(), 1);
+    assert!(server.app.log("prod").is_err());
+    effects.fails.store(false, Ordering::SeqCst);
+    control.record(ServerStopped {}).await.unwrap();
+    assert!(server.app.log("prod").is_ok());
+    control.act(asker, rotate).await.unwrap();
+    assert_eq!(server.app.log("prod").unwrap().verifying_keys().len(), 2);
+    server.close();
 }

@@ -90,7 +90,9 @@ impl Writer {
         }
         // An effect that still fails does not stand in the way of other acts: a token must
         // be revocable when a disk is full.
-        if let Err((log, error)) = self.carry_out(&before).await {
+        let mut logs = changed_logs(&before, &self.state.current());
+        logs.extend(self.behind.iter().cloned());
+        if let Err((log, error)) = self.carry_out(logs).await {
             tracing::warn!(log, error = chain(&error), "a log does not agree with _control yet");
         }
         Ok(())
@@ -143,7 +145,8 @@ impl Writer {
             self.follow().await?;
         }
         // 6. Effects. If we crash before they are made, the next start makes them.
-        self.carry_out(&current).await.map_err(|(log, source)| ControlError::NotCarriedOut {
+        let changed = changed_logs(&current, &self.state.current());
+        self.carry_out(changed).await.map_err(|(log, source)| ControlError::NotCarriedOut {
             index,
             log,
             source,
@@ -169,14 +172,11 @@ impl Writer {
         *self.state.control.write() = Arc::new(next);
     }
 
-    /// Makes the logs agree whose entry is another than `before`, and those behind.
-    async fn carry_out(&mut self, before: &Control) -> Result<(), (String, LogError)> {
+    /// Makes these logs agree; the others that are behind wait for the next act.
+    async fn carry_out(&mut self, logs: BTreeSet<String>) -> Result<(), (String, LogError)> {
         let control = self.state.current();
-        let changed = control.logs.iter().filter(|(name, entry)| {
-            self.behind.contains(*name) || before.logs.get(*name) != Some(entry)
-        });
-        let changed: Vec<(String, LogEntry)> =
-            changed.map(|(name, entry)| (name.clone(), entry.clone())).collect();
+        let entry = |name: String| control.logs.get(&name).map(|entry| (name, entry.clone()));
+        let changed: Vec<(String, LogEntry)> = logs.into_iter().filter_map(entry).collect();
         if changed.is_empty() {
             return Ok(());
         }
@@ -199,6 +199,12 @@ impl Writer {
         }
         failed
     }
+}
+
+/// Names of the logs whose entry is another than before.
+fn changed_logs(before: &Control, now: &Control) -> BTreeSet<String> {
+    let changed = now.logs.iter().filter(|(name, entry)| before.logs.get(*name) != Some(*entry));
+    changed.map(|(name, _)| name.clone()).collect()
 }
 
 fn decoded(author: &Author, change: Change, now: Timestamp) -> Decoded {

@@ -85,7 +85,7 @@ async fn after_a_logs_event_the_log_exists() {
     assert_eq!(server.call(append).await.0, StatusCode::OK);
     assert_eq!(server.get("/v1/logs/late").await.1["vkey"], vkey);
     // It is searched, too.
-    let found = server.get("/v1/logs/late/events?q=actor:ada").await.1;
+    let found = server.get("/v1/logs/late/events?q=actor:ada&consistency=head").await.1;
     assert_eq!(found["items"].as_array().unwrap().len(), 1, "{found}");
     server.stop().await;
 }

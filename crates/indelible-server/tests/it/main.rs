@@ -3,6 +3,7 @@
 
 mod access;
 mod appending;
+mod authority;
 mod crash;
 mod exports;
 mod hostile;
