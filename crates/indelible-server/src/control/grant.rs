@@ -6,7 +6,7 @@ use super::{
     fold::Control,
     principal::{Concern, Principal, ends_at},
 };
-use indelible_api::{Act, Grant, Role};
+use indelible_api::{Act, Grant, GrantError, Role};
 use indelible_event::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -19,18 +19,17 @@ pub(crate) struct GrantAdded {
     pub(crate) grant: Grant,
 }
 
-/// Whether `who` may give this grant.
+/// Whether `who` may give this grant, to a token that ends then if it is for one.
 pub(super) fn check_grant(
     control: &Control,
     who: &Principal,
-    member: &'static str,
     grant: &Grant,
+    token_end: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<(), ControlError> {
-    grant.check().map_err(|e| ControlError::Invalid { member, problem: e.into() })?;
     // Nobody gives away management for longer than they have it.
     let mine = who.manages_until(control, &grant.log, now);
-    if grant.role == Role::Operator && mine.is_none_or(|mine| ends_at(grant) > mine) {
+    if grant.role == Role::Operator && mine.is_none_or(|mine| ends_at(grant, token_end) > mine) {
         return Err(ControlError::Outlasts);
     }
     Ok(())
@@ -90,7 +89,10 @@ impl Amend for GrantAdded {
         now: Timestamp,
     ) -> Result<(), ControlError> {
         check_subject(control, &self.subject)?;
-        check_grant(control, who, "grant", &self.grant, now)
+        let wrong = |e: GrantError| ControlError::Invalid { member: "grant", problem: e.into() };
+        self.grant.check().map_err(wrong)?;
+        let token = self.subject.strip_prefix("token:").and_then(|id| control.tokens.get(id));
+        check_grant(control, who, &self.grant, token.and_then(|token| token.expires_at), now)
     }
 
     fn dangers(&self, _: &Control) -> Vec<Act> {

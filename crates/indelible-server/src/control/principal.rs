@@ -63,7 +63,8 @@ impl Principal {
         self.manages_until(control, pattern, now).is_some()
     }
 
-    /// Until when it manages every log that `pattern` takes in; none: not now.
+    /// Until when it manages every log that `pattern` takes in; none: not now. A token
+    /// manages nothing after its own end; that a person's session ends means nothing.
     /// Microseconds since the epoch.
     pub(crate) fn manages_until(
         &self,
@@ -73,9 +74,11 @@ impl Principal {
     ) -> Option<i64> {
         // The system's logs are the business of whoever manages everything.
         let pattern = if pattern.starts_with('_') { "*" } else { pattern };
+        let token = self.id.strip_prefix("token:").and_then(|id| control.tokens.get(id));
+        let end = token.and_then(|token| token.expires_at);
         self.grants(control, now)
             .filter(|own| own.role == Role::Operator && own.covers(pattern))
-            .map(ends_at)
+            .map(|own| ends_at(own, end))
             .max()
     }
 
@@ -125,10 +128,48 @@ impl Principal {
     }
 }
 
-/// When a grant ends, in microseconds since the epoch; a window that cannot be read is closed.
-pub(super) fn ends_at(grant: &Grant) -> i64 {
-    grant
+/// When a grant ends, at the latest with the token that holds it, in microseconds since
+/// the epoch; a window that cannot be read is closed.
+pub(super) fn ends_at(grant: &Grant, token_end: Option<Timestamp>) -> i64 {
+    let of_token = token_end.map_or(i64::MAX, Timestamp::as_micros);
+    let of_grant = grant
         .not_after
         .as_ref()
-        .map_or(i64::MAX, |text| text.parse::<Timestamp>().map_or(i64::MIN, Timestamp::as_micros))
+        .map_or(i64::MAX, |text| text.parse::<Timestamp>().map_or(i64::MIN, Timestamp::as_micros));
+    of_grant.min(of_token)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests state their expectations by failing")]
+mod tests {
+    use super::*;
+    use crate::{
+        access::{Decision, Permission, decide},
+        control::{event::Decoded, grant::GrantAdded},
+    };
+
+    /// Reading is decided in two places, for views here and for requests there; they agree.
+    #[test]
+    fn who_reads_is_decided_alike_everywhere() {
+        let now = Timestamp::from_micros(0);
+        for role in Role::ALL {
+            for pattern in ["*", "prod", "pro*", "team-*", "_*", "_access", "_control"] {
+                let grant = Grant::new(role, pattern);
+                let add = GrantAdded { id: "g".into(), subject: "oidc:ada".into(), grant };
+                let (principal, change) = ("system".to_owned(), add.into());
+                let mut control = Control::default();
+                control.apply(&Decoded { time: now, principal, reason: None, change }).unwrap();
+                let (id, groups) = ("oidc:ada".to_owned(), Vec::new());
+                let ada = Principal { id, name: None, groups, expires_at: None };
+                for log in ["prod", "team-a", "_access", "_control", "other"] {
+                    let decision = decide(&control, &ada, Permission::Read, log, now);
+                    assert_eq!(
+                        ada.reads(&control, log, now),
+                        matches!(decision, Decision::Allowed(_)),
+                        "{role}:{pattern} on {log}"
+                    );
+                }
+            }
+        }
+    }
 }

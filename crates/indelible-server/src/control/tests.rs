@@ -353,3 +353,23 @@ async fn effects_that_fail_are_made_later() {
     assert_eq!(server.app.log("prod").unwrap().verifying_keys().len(), 2);
     server.close();
 }
+
+/// Where nobody knows whether an event is durable, the log that it may refer to keeps its
+/// key: asking again makes no other.
+#[tokio::test]
+async fn a_log_whose_event_may_be_durable_keeps_its_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Site::open(folder.path()).await;
+    server.app.log("_control").unwrap().close();
+    let key = folder.path().join("logs/prod/key");
+    let mut kept = None;
+    for _ in 0..2 {
+        let body = json!({ "name": "prod" });
+        let request = server.request(&server.first, "POST", "/v1/logs", &body);
+        let answer = server.router.clone().oneshot(request).await.unwrap();
+        assert!(answer.status().is_server_error(), "{}", answer.status());
+        let found = std::fs::read(&key).unwrap();
+        assert_eq!(kept.get_or_insert_with(|| found.clone()), &found);
+    }
+    server.close();
+}

@@ -8,7 +8,7 @@ use super::{
     principal::{Concern, Principal},
     wire,
 };
-use indelible_api::{Act, Grant};
+use indelible_api::{Act, Grant, GrantError};
 use indelible_event::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -53,7 +53,13 @@ impl Amend for TokenIssued {
         if self.expires_at.is_some_and(|end| end <= now) {
             return Err(ControlError::Invalid { member: "expires_at", problem: Problem::Past });
         }
-        self.grants.values().try_for_each(|grant| check_grant(control, who, "grants", grant, now))
+        for grant in self.grants.values() {
+            let wrong =
+                |e: GrantError| ControlError::Invalid { member: "grants", problem: e.into() };
+            grant.check().map_err(wrong)?;
+            check_grant(control, who, grant, self.expires_at, now)?;
+        }
+        Ok(())
     }
 
     fn dangers(&self, _: &Control) -> Vec<Act> {

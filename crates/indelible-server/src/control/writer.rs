@@ -13,7 +13,7 @@ use super::{
     principal::Asker,
 };
 use indelible_event::{NATIVE, Timestamp, format_named};
-use indelible_log::{Batch, LogError, Placed, StageError, chain};
+use indelible_log::{AppendError, Batch, LogError, Placed, StageError, chain};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// The only writer of `_control`.
@@ -23,11 +23,14 @@ pub(super) struct Writer {
     effects: Arc<dyn Effects>,
     /// Logs that do not agree with the configuration yet: tried again with each act.
     behind: BTreeSet<String>,
+    /// Why nobody knows whether the last event is durable. Until a restart tells, nothing
+    /// is prepared: that could replace the key of a log that the event refers to.
+    unsure: Option<Arc<str>>,
 }
 
 impl Writer {
     pub(super) fn new(state: Arc<InForce>, effects: Arc<dyn Effects>) -> Self {
-        Self { state, effects, behind: BTreeSet::new() }
+        Self { state, effects, behind: BTreeSet::new(), unsure: None }
     }
 
     pub(super) fn effects(&self) -> Arc<dyn Effects> {
@@ -102,6 +105,9 @@ impl Writer {
         if !change.is_prepared() {
             return Ok(change);
         }
+        if let Some(reason) = &self.unsure {
+            return Err(AppendError::Stopped(Arc::clone(reason)).into());
+        }
         let effects = Arc::clone(&self.effects);
         let preparing = move || change.prepare(effects.as_ref()).map(|()| change);
         tokio::task::spawn_blocking(preparing).await.map_err(|_| ControlError::CutOff)?
@@ -154,13 +160,19 @@ impl Writer {
         Ok(index)
     }
 
-    async fn append(&self, principal: &str, data: &str) -> Result<u64, ControlError> {
+    async fn append(&mut self, principal: &str, data: &str) -> Result<u64, ControlError> {
         let log = &self.state.log;
         let (received_at, header) = log.header(principal, NATIVE);
         let mut batch = Batch::new();
         let format = format_named(NATIVE).map_err(StageError::Event)?;
         log.stage(&mut batch, &header, received_at, format, data)?;
-        let committed = log.submit(batch).await?;
+        let committed = log.submit(batch).await.inspect_err(|error| {
+            let nothing_written = matches!(
+                error,
+                AppendError::Full(_) | AppendError::Signing(_) | AppendError::Conflict { .. }
+            );
+            self.unsure = (!nothing_written).then(|| chain(error).into());
+        })?;
         match committed.placed.into_iter().next() {
             Some(Placed::Created(index) | Placed::Duplicate { index, .. }) => Ok(index),
             Some(Placed::Refused(error)) => Err(error.into()),

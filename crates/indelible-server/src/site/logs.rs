@@ -136,6 +136,17 @@ impl Effects for Site {
                 log.replace_key(&vkey.parse().map_err(|_| malformed())?, *until)?;
             }
         }
-        Ok(())
+        // Whoever verifies the log trusts the keys that `_control` names, and no others.
+        let keys = log.verifying_keys();
+        if keys.iter().map(ToString::to_string).eq(entry.keys.iter().map(|(vkey, _)| vkey.clone()))
+        {
+            Ok(())
+        } else {
+            Err(LogError::Invalid(format!(
+                "log {name} has {} keys, which are not the {} that {CONTROL} names: restore its folder from a copy",
+                keys.len(),
+                entry.keys.len()
+            )))
+        }
     }
 }

@@ -284,6 +284,43 @@ async fn at_an_approval_both_persons_must_still_have_leave() {
     server.stop().await;
 }
 
+/// Nor does a token that ends give operator for longer than it works itself.
+#[tokio::test]
+async fn a_token_that_ends_gives_operator_until_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = TestClock::at("2026-03-01T12:00:00Z");
+    let mut config = config(folder.path());
+    config.log.clock = clock.clone();
+    let server = TestServer::start(&config).await.unwrap();
+    let operator = json!({ "role": "operator", "log": "team-*" });
+    let with = |end: &str| json!({ "role": "operator", "log": "team-*", "not_after": end });
+    let (soon, late) = ("2026-03-02T12:00:00Z", "2026-03-02T12:00:01Z");
+    let body = json!({ "name": "brief", "grants": [operator], "expires_at": soon });
+    let brief = send(&server, &server.operator, Method::POST, "/v1/tokens", body).await.1;
+    let (id, brief) = (brief["id"].clone(), brief["token"].as_str().unwrap().to_owned());
+    let own = format!("token:{}", id.as_str().unwrap());
+    for (path, body, status) in [
+        ("/v1/tokens", json!({ "name": "t", "grants": [operator] }), 403),
+        ("/v1/tokens", json!({ "name": "t", "grants": [operator], "expires_at": late }), 403),
+        ("/v1/tokens", json!({ "name": "t", "grants": [operator], "expires_at": soon }), 201),
+        ("/v1/tokens", json!({ "name": "t", "grants": [with(soon)] }), 201),
+        ("/v1/grants", json!({ "subject": "group:a", "grant": operator }), 403),
+        ("/v1/grants", json!({ "subject": "group:a", "grant": with(late) }), 403),
+        ("/v1/grants", json!({ "subject": "group:a", "grant": with(soon) }), 201),
+        // Its own token ends anyway.
+        ("/v1/grants", json!({ "subject": own, "grant": operator }), 201),
+        (
+            "/v1/grants",
+            json!({ "subject": "group:a", "grant": { "role": "reader", "log": "team-a" } }),
+            201,
+        ),
+    ] {
+        let (found, answer) = send(&server, &brief, Method::POST, path, body.clone()).await;
+        assert_eq!(found.as_u16(), status, "{body}: {answer}");
+    }
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn a_revoked_token_never_comes_back() {
     let folder = tempfile::tempdir().unwrap();

@@ -131,6 +131,20 @@ async fn before_a_keys_event_nothing_signs_with_it_and_after_it_it_does() {
     server.stop().await;
 }
 
+/// Nobody gives a log a key behind the back of `_control`.
+#[tokio::test]
+async fn a_key_that_control_does_not_name_is_refused() {
+    let folder = stopped().await;
+    let log = open(folder.path(), "prod");
+    let staged = log.stage_key().unwrap();
+    log.replace_key(&staged, "2999-01-01T00:00:00Z".parse().unwrap()).unwrap();
+    log.close();
+    let refused = TestServer::start(&config(folder.path())).await.err().unwrap();
+    let StartError::Log(name, error) = refused else { panic!("{refused}") };
+    assert_eq!(name, "prod");
+    assert!(error.to_string().contains("not the 1 that _control names"), "{error}");
+}
+
 #[tokio::test]
 async fn after_a_tokens_event_the_token_exists_and_after_its_revocation_it_does_not() {
     let folder = stopped().await;
