@@ -2,9 +2,10 @@
 
 use crate::{
     access::{
-        gate::no_such_log,
+        admit::Entrance,
         limits::{Limiter, Rates},
         oidc::{Oidc, OidcConfig},
+        refused::no_such_log,
     },
     control::{
         Controller, FoldError,
@@ -204,6 +205,16 @@ impl App {
         let shown = crate::bootstrap::begin(self, config).await?;
         self.indexes.start();
         Ok(shown)
+    }
+
+    /// What decides who comes in.
+    pub(crate) fn entrance(&self) -> Entrance<'_> {
+        Entrance {
+            control: &self.control,
+            limiter: &self.limiter,
+            oidc: self.oidc.as_ref(),
+            trail: &self.trail,
+        }
     }
 
     /// The log of that name.

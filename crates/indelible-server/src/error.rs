@@ -18,6 +18,8 @@ pub(crate) struct ApiError {
     pub(crate) message: String,
     pub(crate) position: Option<usize>,
     pub(crate) member: Option<String>,
+    /// The log it is about, where the path names none.
+    log: Option<String>,
     /// For the server's log only: 5xx bodies never carry causes.
     cause: Option<String>,
     /// Seconds after which trying again makes sense.
@@ -34,6 +36,7 @@ impl ApiError {
             message: message.into(),
             position: None,
             member: None,
+            log: None,
             cause: None,
             retry_after: None,
         }
@@ -59,6 +62,12 @@ impl ApiError {
         self
     }
 
+    /// The same error, about a log that the path does not name.
+    pub(crate) fn about(mut self, log: impl Into<String>) -> Self {
+        self.log = Some(log.into());
+        self
+    }
+
     /// The same error, with the time after which trying again makes sense.
     pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
@@ -74,6 +83,15 @@ impl ApiError {
     pub(crate) const fn is_fatal(&self) -> bool {
         self.code.status() >= 500 || matches!(self.code, Code::WrongKind)
     }
+}
+
+/// What the gate needs to know of an answer that is an error.
+#[derive(Debug, Clone)]
+pub(crate) struct Failed {
+    pub(crate) code: Code,
+    pub(crate) message: String,
+    /// The log it is about, where the path names none.
+    pub(crate) log: Option<String>,
 }
 
 /// The request id is not known where an error is made; a middleware puts it in.
@@ -109,6 +127,8 @@ impl IntoResponse for ApiError {
             let challenge = HeaderValue::from_static("Bearer realm=\"indelible\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
+        let failed = Failed { code: self.code, message: body.message.clone(), log: self.log };
+        response.extensions_mut().insert(failed);
         response.extensions_mut().insert(body);
         response
     }
@@ -157,8 +177,9 @@ impl From<AppendError> for ApiError {
     fn from(error: AppendError) -> Self {
         match error {
             AppendError::Conflict { position, ref id, .. } => {
+                // Not at which index: whoever writes need not read.
                 let message = format!(
-                    "{error}; an id names one event for ever: send it with another id, or as a correction (`corrects`: {id:?})"
+                    "event {position}: id {id:?} was already used for other data; an id names one event for ever: send it with another id, or as a correction (`corrects`: {id:?})"
                 );
                 Self::new(Code::IdConflict, message).at(position)
             }

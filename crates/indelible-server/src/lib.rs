@@ -23,24 +23,24 @@ mod indexes;
 mod listen;
 mod measure;
 mod metrics;
-mod openapi;
+mod origin;
 mod params;
 mod pkcs11;
+mod random;
+mod redact;
 mod routes;
 mod site;
+mod table;
 mod tls;
 mod trail;
 
 pub use access::{Permission, limits::Rates, oidc::OidcConfig};
 pub use app::{AccessConfig, App, Config, Limits, StartError};
 pub use control::{DecodeError, FoldError};
+pub use http::rule::{Rule, Trailed};
 pub use indelible_index::IndexOptions;
 pub use listen::Server;
 pub use measure::access_cost;
-pub use openapi::openapi_json;
 pub use pkcs11::{Pkcs11, Pkcs11Error};
-pub use routes::{
-    Trailed,
-    table::{ROUTES, Route, permissions_markdown},
-};
+pub use table::{ROUTES, Route, openapi_json, permissions_markdown};
 pub use tls::{TlsConfig, TlsError};

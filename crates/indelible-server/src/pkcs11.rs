@@ -164,7 +164,7 @@ impl KeyStore for Pkcs11 {
             .lock()
             .generate_key_pair(&Mechanism::EccEdwardsKeyPairGen, &public, &private)
             .map_err(|e| format!("could not make a key: {e}"))?;
-        let id_text = crate::access::token::hex(&id);
+        let id_text = crate::random::hex(&id);
         let reference = format!("pkcs11:token={};id={id_text}", self.label);
         Ok((reference, self.signer(origin, &id)?))
     }

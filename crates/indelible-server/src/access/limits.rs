@@ -1,12 +1,9 @@
 //! Rate limits: a bucket per credential and per address, and a small one per address
 //! for callers that are not known. All in memory, bounded.
 
+use crate::trail::network;
 use governor::{DefaultKeyedRateLimiter, Quota, clock::Clock as _};
-use std::{
-    hash::Hash,
-    net::{IpAddr, Ipv6Addr},
-    num::NonZeroU32,
-};
+use std::{hash::Hash, net::IpAddr, num::NonZeroU32};
 
 /// Keys after which a table drops those whose buckets are full again.
 const SWEEP: usize = 100_000;
@@ -61,17 +58,6 @@ pub(crate) struct Limiter {
 impl std::fmt::Debug for Limiter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Limiter")
-    }
-}
-
-/// What shares a bucket: an IPv4 address, or an IPv6 network of a site.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        v4 => v4,
     }
 }
 

@@ -1,12 +1,13 @@
 //! Who calls, and what it may do. Authentication (`token`, `oidc`, `certificate`) finds
-//! the principal; its grants, folded from `_control`, decide; `gate` asks both for
-//! every route of the table and writes the trail.
+//! the principal; its grants, folded from `_control`, decide; `admit` is the order of
+//! both. No HTTP here: what was sent is read by whoever calls.
 
+pub(crate) mod admit;
+pub(crate) mod caller;
 pub(crate) mod certificate;
-pub(crate) mod gate;
 pub(crate) mod limits;
 pub(crate) mod oidc;
-pub(crate) mod origin;
+pub(crate) mod refused;
 pub(crate) mod token;
 
 pub(crate) use crate::control::principal::Principal;
@@ -88,6 +89,11 @@ pub(crate) struct Filter {
 impl Scope {
     /// Everything.
     pub(crate) const ALL: Self = Self { filters: None };
+
+    /// Whether it takes in every record.
+    pub(crate) const fn is_whole(&self) -> bool {
+        self.filters.is_none()
+    }
 
     /// Whether an event passes.
     pub(crate) fn admits(&self, event: &indelible_event::Event) -> bool {

@@ -70,6 +70,32 @@ fn bad(reason: impl Into<String>) -> Refusal {
     Refusal::Token(reason.into())
 }
 
+/// Why an issuer cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OidcError {
+    /// Whoever is on the way could give out keys of their own.
+    #[error("{0} is not https: keys of the issuer could be replaced on the way")]
+    NotHttps(String),
+    /// The HTTP client.
+    #[error("could not make an HTTP client")]
+    Http(#[from] reqwest::Error),
+}
+
+/// Keys come over TLS, or from this machine.
+fn check_url(text: &str) -> Result<(), OidcError> {
+    let refused = || OidcError::NotHttps(text.to_owned());
+    let url = reqwest::Url::parse(text).map_err(|_| refused())?;
+    let is_local = url.host_str().is_some_and(|host| {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    });
+    if url.scheme() == "https" || (url.scheme() == "http" && is_local) {
+        Ok(())
+    } else {
+        Err(refused())
+    }
+}
+
 #[derive(Debug)]
 struct Keys {
     set: Arc<JwkSet>,
@@ -109,7 +135,8 @@ struct Claims {
 }
 
 impl Oidc {
-    pub(crate) fn new(config: OidcConfig) -> Result<Self, reqwest::Error> {
+    pub(crate) fn new(config: OidcConfig) -> Result<Self, OidcError> {
+        check_url(&config.issuer)?;
         let http = reqwest::Client::builder()
             .timeout(Duration::from_secs(10))
             .redirect(reqwest::redirect::Policy::none())
@@ -124,9 +151,13 @@ impl Oidc {
         now: Timestamp,
     ) -> Result<Principal, Refusal> {
         if token.len() > MAX_TOKEN {
-            return Err(bad(format!("JWT of {} bytes, expected at most {MAX_TOKEN}", token.len())));
+            return Err(bad(format!("JWT of more than {MAX_TOKEN} bytes")));
         }
         let header = decode_header(token).map_err(|_| bad("malformed JWT"))?;
+        // RFC 7515 §4.1.11: what is critical and not understood must be refused.
+        if header.crit.is_some() {
+            return Err(bad("JWT with critical header members"));
+        }
         let kid = header.kid.as_deref().ok_or_else(|| bad("JWT without kid"))?;
         let set = self.keys_with(kid).await?;
         let jwk = set.find(kid).ok_or_else(|| bad("JWT signed by a key unknown to the issuer"))?;
@@ -177,6 +208,9 @@ impl Oidc {
         }
         if claims.sub.is_empty() || claims.sub.len() > 256 {
             return Err(bad("JWT with a subject that is empty or too long"));
+        }
+        if claims.sub.chars().any(char::is_control) {
+            return Err(bad("JWT with control characters in its subject"));
         }
         let groups: Vec<String> = match claims.other.get(&self.config.groups_claim) {
             Some(Value::Array(groups)) => groups
@@ -251,6 +285,7 @@ impl Oidc {
                 discovery.issuer, self.config.issuer
             ));
         }
+        check_url(&discovery.jwks_uri).map_err(|error| error.to_string())?;
         self.document(&discovery.jwks_uri).await
     }
 

@@ -195,6 +195,6 @@ impl Controller {
 /// # Errors
 /// [`ControlError::NoRandom`].
 pub(crate) fn new_id(kind: &str) -> Result<String, ControlError> {
-    let random = crate::access::token::random_hex::<8>().map_err(|_| ControlError::NoRandom)?;
+    let random = crate::random::random_hex::<8>().map_err(|_| ControlError::NoRandom)?;
     Ok(format!("{kind}-{}", random.as_str()))
 }

@@ -5,10 +5,11 @@
 mod write;
 
 use crate::{
-    access::{Scope, gate::Caller, token::hex},
+    access::{Scope, caller::Caller},
     app::App,
     body::in_background,
     error::{ApiError, Result},
+    random::hex,
     routes::events::view,
     trail::{Access, Outcome},
 };
@@ -115,7 +116,7 @@ impl Exports {
 
     /// An export of this principal.
     pub(crate) fn get(&self, caller: &Caller, log: &str, id: &str) -> Result<Arc<Job>> {
-        let principal = &caller.known()?.id;
+        let principal = &caller.principal()?.id;
         let found = self.jobs.lock().get(id).cloned();
         found
             .filter(|job| {
@@ -132,7 +133,7 @@ impl Exports {
 
     /// The exports of this principal, newest first.
     pub(crate) fn list(&self, caller: &Caller, log: &str) -> Result<Vec<Export>> {
-        let principal = &caller.known()?.id;
+        let principal = &caller.principal()?.id;
         let mut found: Vec<Export> = self
             .jobs
             .lock()
@@ -266,7 +267,10 @@ async fn make(app: &Arc<App>, caller: &Caller, job: &Arc<Job>, order: Wanted) ->
             if job.is_unwanted.load(Ordering::Relaxed) {
                 return Err(ApiError::new(Code::EntryNotFound, "it was deleted"));
             }
-            if !caller.still_may_read(app, &manifest.log) {
+            if caller
+                .still_may(&app.control, crate::access::Permission::Read, &manifest.log)
+                .is_err()
+            {
                 let message = "the credential lost its leave to read before it was finished";
                 return Err(ApiError::new(Code::Forbidden, message));
             }
@@ -341,7 +345,7 @@ fn write_part(
 async fn finish(app: &Arc<App>, caller: &Caller, job: &Arc<Job>, made: Result<Manifest>) {
     let mut access = Access {
         action: "access.export.finish",
-        principal: caller.known().ok().map(|known| (known.id.clone(), known.name.clone())),
+        principal: caller.principal().ok().map(|known| (known.id.clone(), known.name.clone())),
         log: Some(job.show().log),
         target: Some(("export", job.show().id)),
         tenant: caller.scope.tenant().map(str::to_owned),
@@ -353,7 +357,7 @@ async fn finish(app: &Arc<App>, caller: &Caller, job: &Arc<Job>, made: Result<Ma
             let facts = serde_json::json!({ "records": manifest.count, "first": manifest.first, "last": manifest.last, "bytes": manifest.bytes, "sha256": manifest.sha256 });
             access.details = facts.as_object().cloned().unwrap_or_default();
         }
-        Err(error) => access.outcome = Outcome::Failure(error.code.name().to_owned()),
+        Err(error) => access.outcome = Outcome::Failure(error.code),
     }
     let recorded = app.trail.record(&access, Some(&caller.origin)).await;
     let now = app.control.now();

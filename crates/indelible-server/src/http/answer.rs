@@ -6,7 +6,7 @@ use axum::{
     Json,
     response::{IntoResponse, Response},
 };
-use indelible_api::EventView;
+use indelible_api::{Code, EventView};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -54,9 +54,15 @@ pub(crate) enum Shown {
     Nothing,
     /// Something of the log that the path names, or of the configuration.
     Here(Facts),
+    /// It was answered, and yet something of it was refused.
+    Refused(Code, Facts),
     /// Something of each of these logs: a record in the trail for each.
     ByLog(Vec<ShownOf>),
 }
+
+/// What older handlers insert.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OldShown(pub(crate) Map<String, Value>);
 
 /// A response, and what it shows.
 #[derive(Debug)]

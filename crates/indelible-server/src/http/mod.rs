@@ -1,3 +1,8 @@
 //! What stands between HTTP and the rooms that know nothing of it.
 
 pub(crate) mod answer;
+pub(crate) mod asked;
+pub(crate) mod canonical;
+pub(crate) mod cross_site;
+pub(crate) mod gate;
+pub(crate) mod rule;

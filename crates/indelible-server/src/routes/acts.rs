@@ -1,7 +1,7 @@
 //! Acts that wait for a second person, and the policy that says which do.
 
 use crate::{
-    access::{Principal, gate::Caller},
+    access::{Principal, caller::Caller},
     app::App,
     body::receive_json,
     control::{
@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 /// The caller as who asks for an act.
 pub(crate) fn asker(caller: &Caller, reason: Option<String>) -> Result<Asker> {
-    Ok(Asker { principal: caller.known()?.clone(), author: caller.author(reason)? })
+    Ok(Asker { principal: caller.principal()?.clone(), author: caller.author(reason)? })
 }
 
 /// The status of an act that was done, or waits for a second person.
@@ -58,7 +58,7 @@ pub(crate) async fn list_pending(
     State(app): State<Arc<App>>,
     caller: Caller,
 ) -> Result<Json<Page<PendingAct>>> {
-    let principal = caller.known()?;
+    let principal = caller.principal()?;
     let (control, now) = (app.control.current(), app.control.now());
     let items = control
         .waiting

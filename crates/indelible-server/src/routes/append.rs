@@ -2,7 +2,7 @@
 //! answer with receipts.
 
 use crate::{
-    access::gate::Caller,
+    access::caller::Caller,
     app::App,
     body::{Layout, in_background, layout, receive},
     error::{ApiError, Result},
@@ -124,7 +124,7 @@ struct Door {
 
 impl Door {
     fn recorded_by(&self) -> Result<&str> {
-        Ok(&self.caller.known()?.id)
+        Ok(&self.caller.principal()?.id)
     }
 
     /// A writer narrowed to a tenant writes that tenant's events only.

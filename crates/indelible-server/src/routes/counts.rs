@@ -1,13 +1,11 @@
 //! Counts, facets and histograms, of one log or of several together.
 
 use crate::{
-    access::{
-        Scope,
-        gate::{Caller, Shown},
-    },
+    access::{Scope, caller::Caller},
     app::App,
     body::receive_json,
     error::{ApiError, Result},
+    http::answer::OldShown as Shown,
     params::Params,
     routes::{
         many::{Asked, readable, record, searched},
@@ -214,7 +212,7 @@ async fn in_one<C: Counted>(app: &App, caller: &Caller, name: &str, wanted: C) -
     let place = Place::new(app, name, &caller.scope, &query)?;
     let answer = answer::<C>(app, vec![place], what, Vec::new()).await?;
     let mut shown = Shown::default();
-    shown.0.insert("q".to_owned(), crate::access::token::asked(wanted.q()));
+    shown.0.insert("q".to_owned(), crate::redact::asked(wanted.q()));
     let mut response = Json(answer).into_response();
     response.extensions_mut().insert(shown);
     Ok(response)

@@ -1,13 +1,11 @@
 //! Reading: events as people see them, records as they were hashed.
 
 use crate::{
-    access::{
-        Scope,
-        gate::{Caller, Shown},
-    },
+    access::{Scope, caller::Caller},
     app::App,
     body::in_background,
     error::{ApiError, Result},
+    http::answer::OldShown as Shown,
     params::Params,
     routes::search,
     trail::ACCESS,
@@ -341,7 +339,7 @@ pub(crate) async fn show_attachment(
     caller: Caller,
     Path((name, sha256)): Path<(String, String)>,
 ) -> Result<Response> {
-    caller.whole("attachments")?;
+    caller.require_whole("attachments")?;
     let log = app.log(&name)?;
     let missing =
         || ApiError::new(Code::RecordNotFound, format!("no attachment {sha256:?} in this log"));

@@ -1,15 +1,14 @@
 //! Exports: asked for, looked at, downloaded.
 
 use crate::{
-    access::{
-        gate::{Caller, Shown},
-        token::asked,
-    },
+    access::caller::Caller,
     app::App,
     body::receive_json,
     control::new_id,
     error::{ApiError, Result},
     exports::Wanted,
+    http::answer::OldShown as Shown,
+    redact::asked,
     routes::search::{index_of, query},
 };
 use axum::{
@@ -58,7 +57,7 @@ pub(crate) async fn start_export(
         q: wanted.q,
         format: wanted.format,
         proofs: wanted.proofs,
-        made_by: caller.known()?.id.clone(),
+        made_by: caller.principal()?.id.clone(),
         made_at: Timestamp::to_string(&now),
         narrowed: caller.scope.filters.is_some(),
         size,
@@ -137,7 +136,7 @@ pub(crate) async fn download_export(
     }
     // What was revoked meanwhile gets no more of it.
     let body = Body::new(body).into_data_stream().map(move |part| {
-        match caller.still_may_read(&app, &log) {
+        match caller.still_may(&app.control, crate::access::Permission::Read, &log).is_ok() {
             true => part,
             false => Err(axum::Error::new(io::Error::other("the credential lost its leave"))),
         }

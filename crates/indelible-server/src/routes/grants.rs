@@ -1,7 +1,7 @@
 //! Grants: add, list, remove.
 
 use crate::{
-    access::gate::Caller,
+    access::caller::Caller,
     app::App,
     body::receive_json,
     control::{
@@ -43,7 +43,7 @@ pub(crate) async fn list_grants(
     State(app): State<Arc<App>>,
     caller: Caller,
 ) -> Result<Json<Page<GrantInfo>>> {
-    let principal = caller.known()?;
+    let principal = caller.principal()?;
     let (control, now) = (app.control.current(), app.control.now());
     let items = control
         .grants

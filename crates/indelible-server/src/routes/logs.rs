@@ -1,7 +1,7 @@
 //! Logs: create, list, show, publish, replace the key.
 
 use crate::{
-    access::{Decision, Permission, decide, gate::Caller},
+    access::{Decision, Permission, caller::Caller, decide},
     app::App,
     body::receive_json,
     control::{
@@ -83,7 +83,7 @@ pub(crate) async fn list_logs(
     State(app): State<Arc<App>>,
     caller: Caller,
 ) -> Result<Json<Page<LogInfo>>> {
-    let principal = caller.known()?;
+    let principal = caller.principal()?;
     let (control, now) = (app.control.current(), app.control.now());
     let visible = |name: &str| {
         let decision = decide(&control, principal, Permission::Describe, name, now);

@@ -2,14 +2,12 @@
 //! found is merged by the time of receipt, so that each log's own order is kept.
 
 use crate::{
-    access::{
-        Decision, Permission, Scope, decide,
-        gate::{Caller, Shown, no_such_log},
-        token::asked as asked_for,
-    },
+    access::{Decision, Permission, Scope, caller::Caller, decide, refused::no_such_log},
     app::App,
     error::{ApiError, Result},
+    http::answer::OldShown as Shown,
     params::Params,
+    redact::asked as asked_for,
     routes::{
         events::{Consistency, Order, shown, view},
         search::{PROBLEM, index_of, parsed, reach_head, searching},
@@ -113,7 +111,7 @@ impl Cursor {
 
 fn check(params: &LogsParams, rest: &str) -> String {
     let text = format!("{}\n{}\n{:?}\n{rest}", params.logs, params.q, params.order);
-    let mut check = crate::access::token::hex(&Sha256::digest(text.as_bytes()));
+    let mut check = crate::random::hex(&Sha256::digest(text.as_bytes()));
     check.truncate(16);
     check
 }
@@ -208,7 +206,7 @@ pub(crate) async fn readable(
     only: Option<&Beyond>,
 ) -> Result<Vec<(String, Scope)>> {
     let (control, now) = (app.control.current(), app.control.now());
-    let principal = caller.known()?;
+    let principal = caller.principal()?;
     let may = |name: &str| match decide(&control, principal, Permission::Read, name, now) {
         Decision::Allowed(scope) => Some(scope),
         Decision::Forbidden | Decision::Invisible => None,
@@ -251,7 +249,7 @@ pub(crate) async fn readable(
 async fn refused(app: &App, caller: &Caller, asked: &Asked, name: &str) -> ApiError {
     let mut access = access(caller, asked, name, None);
     let reason = "needs the permission read".to_owned();
-    access.outcome = Outcome::Denied(Code::LogNotFound.name(), reason);
+    access.outcome = Outcome::Denied(Code::LogNotFound, reason);
     match app.trail.record(&access, Some(&caller.origin)).await {
         Ok(()) => no_such_log(name),
         Err(error) => error,

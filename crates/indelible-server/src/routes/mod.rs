@@ -11,14 +11,16 @@ pub(crate) mod many;
 pub(crate) mod proofs;
 pub(crate) mod search;
 pub(crate) mod system;
-pub(crate) mod table;
 pub(crate) mod tlog;
 pub(crate) mod tokens;
 pub(crate) mod views;
 
-pub use table::Trailed;
-
-use crate::{access::gate::RequestId, app::App, error::ApiError};
+use crate::{
+    app::App,
+    error::ApiError,
+    http::{canonical::canonical, gate::RequestId},
+    table,
+};
 use axum::{
     Router,
     body::Body,
@@ -57,6 +59,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
                 "this path does not take this method; see /openapi.json",
             )
         })
+        .layer(middleware::from_fn(canonical))
         // Bodies are bounded where they are read.
         .layer(DefaultBodyLimit::disable())
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {

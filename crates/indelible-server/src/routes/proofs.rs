@@ -1,7 +1,7 @@
 //! Receipts, consistency proofs, checkpoints.
 
 use crate::{
-    access::gate::Caller,
+    access::caller::Caller,
     app::App,
     body::in_background,
     error::{ApiError, Result},

@@ -1,7 +1,7 @@
 //! Search: events by query, context, and the live tail.
 
 use crate::{
-    access::gate::Caller,
+    access::caller::Caller,
     app::App,
     body::in_background,
     error::{ApiError, Result},
@@ -65,7 +65,7 @@ struct Cursor {
 impl Cursor {
     fn check(&self, log: &str, q: &str, order: Order) -> String {
         let text = format!("{log}\n{q}\n{order:?}\n{}\n{}", self.beyond, self.now_us);
-        let mut check = crate::access::token::hex(&Sha256::digest(text.as_bytes()));
+        let mut check = crate::random::hex(&Sha256::digest(text.as_bytes()));
         check.truncate(16);
         check
     }
@@ -335,7 +335,7 @@ async fn follow(
             () = sender.closed() => return Ok(()),
         }
         // What was revoked meanwhile shows nothing more.
-        if !caller.still_may_read(app, name) {
+        if caller.still_may(&app.control, crate::access::Permission::Read, name).is_err() {
             return Ok(());
         }
         let (log, query, scope) = (Arc::clone(log), query.clone(), Arc::clone(&caller.scope));
@@ -371,7 +371,7 @@ async fn follow(
             details: shown(&found).0,
         };
         access.details.insert("route".to_owned(), "GET /v1/logs/{log}/tail".into());
-        app.trail.count(access, &caller.origin).await?;
+        app.trail.count(&access, &caller.origin).await?;
         for view in found {
             let text = serde_json::to_string(&view).unwrap_or_default();
             let event = SseEvent::default().id(view.index.to_string()).data(text);

@@ -1,10 +1,9 @@
 //! For operators: health, metrics, the API's description.
 
 use crate::{
-    access::gate::Caller,
+    access::caller::Caller,
     app::App,
     error::{ApiError, Result},
-    openapi::openapi_json,
 };
 use axum::{
     Json,
@@ -49,7 +48,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
 /// Who the caller is, and what it may do now.
 #[utoipa::path(get, path = "/v1/whoami", tag = "access", responses((status = 200, body = WhoAmI), (status = 401, body = ErrorBody)))]
 pub(crate) async fn whoami(State(app): State<Arc<App>>, caller: Caller) -> Result<Json<WhoAmI>> {
-    let principal = caller.known()?;
+    let principal = caller.principal()?;
     let (control, now) = (app.control.current(), app.control.now());
     Ok(Json(WhoAmI {
         principal: principal.id.clone(),
@@ -63,5 +62,5 @@ pub(crate) async fn whoami(State(app): State<Arc<App>>, caller: Caller) -> Resul
 /// This document.
 #[utoipa::path(get, path = "/openapi.json", tag = "system", responses((status = 200, body = String)))]
 pub(crate) async fn openapi() -> Response {
-    typed(openapi_json(), "application/json")
+    typed(crate::table::openapi_json(), "application/json")
 }

@@ -1,10 +1,14 @@
 //! The C2SP tlog-tiles read API, and the raw add route that tlog load tools use.
 
 use crate::{
-    access::gate::Caller,
+    access::{Permission, caller::Caller},
     app::App,
     body::{in_background, receive_entry},
     error::{ApiError, Result},
+    http::{
+        answer::{Answer, Facts},
+        asked::{Asked, no_such_tile},
+    },
     routes::proofs,
 };
 use axum::{
@@ -15,7 +19,7 @@ use axum::{
 };
 use indelible_api::{Code, ErrorBody};
 use indelible_log::{Batch, Kind, Placed};
-use indelible_tlog::{MAX_ENTRY_LEN, TilePath};
+use indelible_tlog::{MAX_ENTRY_LEN, TILE_WIDTH, TilePath};
 use std::sync::Arc;
 
 /// A tile never changes once there is one.
@@ -35,8 +39,9 @@ fn public(mut response: Response) -> Response {
 pub(crate) async fn checkpoint(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
-) -> Result<Response> {
-    Ok(public(proofs::text(app.log(&name)?.head().note.to_string())))
+) -> Result<Answer> {
+    let note = app.log(&name)?.head().note.to_string();
+    Ok(Answer::here(public(proofs::text(note)), Facts::default()))
 }
 
 /// A hash tile `{L}/{N}[.p/{W}]`.
@@ -46,35 +51,51 @@ pub(crate) async fn checkpoint(
 pub(crate) async fn tile(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Path((name, path)): Path<(String, String)>,
-) -> Result<Response> {
-    serve(&app, &caller, &name, format!("tile/{path}")).await
+    asked: Asked,
+) -> Result<Answer> {
+    serve(&app, &caller, &asked).await
 }
 
-/// An entry bundle `entries/{N}[.p/{W}]`: 256 records.
+/// An entry bundle `entries/{N}[.p/{W}]`: up to 256 records.
 #[utoipa::path(get, path = "/tlog/{log}/tile/entries/{path}", tag = "tlog-tiles",
     params(("log" = String, Path, description = "Name of the log"), ("path" = String, Path, description = "Tile path of C2SP tlog-tiles")),
     responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
 pub(crate) async fn bundle(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Path((name, path)): Path<(String, String)>,
-) -> Result<Response> {
-    serve(&app, &caller, &name, format!("tile/entries/{path}")).await
+    asked: Asked,
+) -> Result<Answer> {
+    serve(&app, &caller, &asked).await
 }
 
-async fn serve(app: &App, caller: &Caller, name: &str, path: String) -> Result<Response> {
-    caller.whole("tiles")?;
-    let log = app.log(name)?;
-    let absent = || ApiError::new(Code::NotFound, "no such tile at this size of the log");
-    let path: TilePath = path.parse().map_err(|_| absent())?;
-    let bytes = in_background(move || Ok(log.tile(&path)?)).await?.ok_or_else(absent)?;
+/// Serves the tile that was parsed and decided on, whichever route it came by.
+async fn serve(app: &App, caller: &Caller, asked: &Asked) -> Result<Answer> {
+    caller.require_whole("tiles")?;
+    let name = asked.log.as_deref().unwrap_or_default();
+    let (log, tile) = (app.log(name)?, asked.tile()?);
+    if tile.level.is_none() && asked.rule.permission != Permission::Read {
+        return Err(ApiError::new(Code::Internal, "records were asked for without leave to read"));
+    }
+    let bytes = in_background(move || Ok(log.tile(&tile)?)).await?.ok_or_else(no_such_tile)?;
     let is_public = app.control.current().logs.get(name).is_some_and(|entry| entry.public);
+    let cache = if is_public && tile.level.is_some() { PUBLIC } else { PRIVATE };
     let mut response = bytes.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    headers.insert(header::CACHE_CONTROL, if is_public { PUBLIC } else { PRIVATE });
-    Ok(public(response))
+    headers.insert(header::CACHE_CONTROL, cache);
+    Ok(Answer::here(public(response), facts(&tile)))
+}
+
+/// The records that an entry bundle shows.
+fn facts(tile: &TilePath) -> Facts {
+    let first = tile.index.saturating_mul(TILE_WIDTH);
+    match tile.level {
+        Some(_) => Facts::default(),
+        None => Facts::default()
+            .with("records", tile.width)
+            .with("first", first)
+            .with("last", first.saturating_add(u64::from(tile.width)).saturating_sub(1)),
+    }
 }
 
 /// Append the body as one raw entry; answers its index in decimal once it is
@@ -84,10 +105,17 @@ async fn serve(app: &App, caller: &Caller, name: &str, path: String) -> Result<R
     responses((status = 200, body = String, content_type = "text/plain"), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody), (status = 413, body = ErrorBody)))]
 pub(crate) async fn add(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(name): Path<String>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response> {
+) -> Result<Answer> {
+    if !caller.scope.is_whole() {
+        return Err(ApiError::new(
+            Code::Forbidden,
+            "this credential writes for one tenant only, and raw entries have none",
+        ));
+    }
     let log = app.log(&name)?;
     if log.manifest().kind != Kind::Raw {
         return Err(ApiError::new(
@@ -96,10 +124,11 @@ pub(crate) async fn add(
         ));
     }
     let entry = receive_entry(&app, &headers, body, MAX_ENTRY_LEN).await?;
+    caller.still_may(&app.control, Permission::Append, &name)?;
     let mut batch = Batch::new();
     batch.push_raw(&entry).map_err(|e| ApiError::new(Code::TooLarge, e.to_string()))?;
     match log.submit(batch).await?.placed.first() {
-        Some(Placed::Created(index)) => Ok(proofs::text(index.to_string())),
+        Some(Placed::Created(index)) => Ok(Answer::nothing(proofs::text(index.to_string()))),
         _ => Err(ApiError::new(Code::Internal, "the entry was not placed")),
     }
 }

@@ -1,7 +1,7 @@
 //! Tokens: issue, list, revoke.
 
 use crate::{
-    access::{gate::Caller, token::Secret},
+    access::{caller::Caller, token::Secret},
     app::App,
     body::receive_json,
     control::{
@@ -90,7 +90,7 @@ pub(crate) async fn list_tokens(
     State(app): State<Arc<App>>,
     caller: Caller,
 ) -> Result<Json<Page<TokenInfo>>> {
-    let principal = caller.known()?;
+    let principal = caller.principal()?;
     let (control, now) = (app.control.current(), app.control.now());
     let everything = principal.manages(&control, "*", now);
     let items = control

@@ -1,7 +1,7 @@
 //! Saved views: queries with names, events of `_control` like all configuration.
 
 use crate::{
-    access::gate::Caller,
+    access::caller::Caller,
     app::App,
     body::receive_json,
     control::view::{ViewDeleted, ViewSaved},
@@ -37,7 +37,7 @@ pub(crate) async fn list_views(
     Path(log): Path<String>,
 ) -> Result<Json<Page<View>>> {
     app.log(&log)?;
-    let principal = caller.known()?;
+    let principal = caller.principal()?;
     let control = app.control.current();
     let narrowed = caller.scope.filters.is_some();
     let items = control

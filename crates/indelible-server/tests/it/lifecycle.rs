@@ -146,7 +146,8 @@ fn the_openapi_document_has_the_routes_of_the_table() {
     }
     let mut routes: Vec<String> = ROUTES
         .iter()
-        .map(|route| format!("{} {}", route.method, route.path.replace("{*path}", "{path}")))
+        .map(|route| &route.rule)
+        .map(|rule| format!("{} {}", rule.method, rule.path.replace("{*path}", "{path}")))
         .collect();
     routes.sort();
     described.sort();

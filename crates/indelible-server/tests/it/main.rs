@@ -12,6 +12,7 @@ mod matrix;
 mod oidc;
 mod reading;
 mod search;
+mod spelling;
 mod tls;
 mod trail;
 

@@ -76,7 +76,10 @@ async fn every_look_is_recorded_with_who_what_and_how_much() {
         (&2.into(), &1.into(), &2.into())
     );
     assert_eq!(mine[2]["targets"][1]["id"], "b");
-    assert_eq!(mine[6]["outcome"], serde_json::json!({ "result": "failure", "code": "404" }));
+    assert_eq!(
+        mine[6]["outcome"],
+        serde_json::json!({ "result": "failure", "code": "record_not_found" })
+    );
     assert_eq!(mine[8]["outcome"]["result"], "denied");
     assert_eq!(mine[8]["outcome"]["code"], "forbidden");
     server.stop().await;
@@ -243,5 +246,98 @@ async fn a_flood_of_refusals_is_counted_not_recorded() {
     assert!(refused.len() < 20, "{}", refused.len());
     assert!(refused.iter().any(|event| event["outcome"]["reason"] == "unknown token"));
     assert!(refused.iter().all(|event| event["actor"]["type"] == "anonymous"));
+    server.stop().await;
+}
+
+/// What strangers choose is in no row: made-up logs, tokens and agents cost nothing more.
+#[tokio::test]
+async fn strangers_cannot_fill_the_trail() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::with_log(folder.path()).await;
+    let before = trail(&server).await.len();
+    for n in 0..300 {
+        let path = format!("/v1/logs/made-up-{n}/events?q=x{n}");
+        let request = match n % 3 {
+            0 => server.bare(Method::GET, &path),
+            1 => server.as_token(&format!("ind_{n:076}"), Method::GET, &path),
+            _ => server.bare(Method::GET, &path).header("authorization", format!("Basic {n}")),
+        };
+        let answer = server.call(request.header("user-agent", format!("agent {n}"))).await;
+        TestServer::check_error(&answer, 401, "unauthenticated");
+    }
+    let after = trail(&server).await;
+    let denied: Vec<&Value> =
+        after[before..].iter().filter(|event| event["outcome"]["result"] == "denied").collect();
+    assert_eq!(denied.len(), 3, "{denied:?}");
+    server.stop().await;
+    let server = TestServer::start(&config(folder.path())).await.unwrap();
+    let counts = trail(&server).await;
+    let more: u64 = counts
+        .iter()
+        .filter(|event| event["actor"]["type"] == "anonymous")
+        .filter_map(|event| event["metadata"]["more"].as_u64())
+        .sum();
+    assert_eq!(more, 297);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_named_whatever_else_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::with_log(folder.path()).await;
+    let (id, token) = server.issue_named("leaked", &["reader:prod"]).await;
+    let revoke = server.request(Method::DELETE, &format!("/v1/tokens/{id}"));
+    assert_eq!(server.call(revoke).await.0, StatusCode::OK);
+    for _ in 0..90 {
+        drop(server.call(server.bare(Method::GET, "/v1/whoami")).await);
+    }
+    let answer = server.call(server.as_token(&token, Method::GET, "/v1/whoami")).await;
+    TestServer::check_error(&answer, 401, "unauthenticated");
+    let trail = trail(&server).await;
+    let named: Vec<&Value> =
+        trail.iter().filter(|event| event["outcome"]["reason"] == "revoked token").collect();
+    assert_eq!(named.len(), 1, "{named:?}");
+    assert_eq!(named[0]["actor"]["id"], format!("token:{id}"));
+    server.stop().await;
+}
+
+/// A query cannot be hidden behind its own length, nor a token behind its spelling.
+#[tokio::test]
+async fn what_was_asked_is_kept_whole_and_without_credentials() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::with_log(folder.path()).await;
+    server.append("", event("rebind_ceo-salary")).await;
+    let q = format!("{}actor:u4711", " ".repeat(2_100));
+    let body = serde_json::json!({ "q": q });
+    let count = server.request(Method::POST, "/v1/logs/prod/count").json(&body);
+    assert_eq!(server.call(count).await.0, StatusCode::OK);
+    let spelled = server.operator.replace('_', "%5F");
+    let search = format!("/v1/logs/prod/events?q={spelled}");
+    assert_eq!(server.get(&search).await.0, StatusCode::OK);
+    let record = server.get("/v1/logs/prod/records/rebind_ceo-salary").await;
+    assert_eq!(record.0, StatusCode::OK, "{record:?}");
+    let trail = trail(&server).await;
+    assert_eq!(of(&trail, "access.event.count")[0]["metadata"]["q"], q);
+    let read = of(&trail, "access.record.read")[0];
+    assert_eq!(read["targets"][1]["id"], "rebind_ceo-salary");
+    let hidden = &server.operator[10..];
+    assert!(trail.iter().all(|event| !event.to_string().contains(hidden)));
+    server.stop().await;
+}
+
+/// Writers for one tenant are refused in the trail too.
+#[tokio::test]
+async fn a_narrowed_writer_adds_no_raw_entry() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start(&config(folder.path())).await.unwrap();
+    let create = server.request(Method::POST, "/v1/logs").body(r#"{"name":"raw","raw_add":true}"#);
+    assert_eq!(server.call(create).await.0, StatusCode::CREATED);
+    let (id, writer) = server.issue_named("narrow", &["writer:raw@t1"]).await;
+    let add = server.as_token(&writer, Method::POST, "/tlog/raw/add").body("entry");
+    TestServer::check_error(&server.call(add).await, 403, "forbidden");
+    let trail = trail(&server).await;
+    let denied = of(&trail, "access.append");
+    assert_eq!(denied[0]["actor"]["id"], format!("token:{id}"));
+    assert_eq!(denied[0]["outcome"]["code"], "forbidden");
     server.stop().await;
 }

@@ -1,12 +1,15 @@
 //! Where a request came from: the peer's address is a fact, the forwarded chain a claim
 //! that is believed from trusted proxies only.
 
+use crate::redact::redact;
 use axum::http::HeaderMap;
 use ipnet::IpNet;
 use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr};
 
+/// Hops kept of a chain from a trusted proxy, and of what anybody else claims.
 const MAX_CHAIN: usize = 20;
+const MAX_CLAIMED: usize = 3;
 
 /// Where a request came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +18,7 @@ pub(crate) struct Origin {
     pub(crate) client: IpAddr,
     /// The other end of the connection.
     pub(crate) peer: SocketAddr,
-    /// The chain as it was sent.
+    /// The end of the chain as it was sent.
     pub(crate) forwarded_for: Vec<String>,
     pub(crate) user_agent: Option<String>,
     pub(crate) request_id: String,
@@ -33,12 +36,13 @@ impl Origin {
             .iter()
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(','))
-            .map(|hop| hop.trim().chars().take(64).collect::<String>())
+            .map(|hop| redact(hop.trim()).chars().take(64).collect::<String>())
             .filter(|hop| !hop.is_empty())
             .collect();
-        let chain = chain.get(chain.len().saturating_sub(MAX_CHAIN)..).unwrap_or_default();
         let peer_ip = peer.ip().to_canonical();
         let is_trusted = |ip: IpAddr| trusted.iter().any(|network| network.contains(&ip));
+        let kept = if is_trusted(peer_ip) { MAX_CHAIN } else { MAX_CLAIMED };
+        let chain = chain.get(chain.len().saturating_sub(kept)..).unwrap_or_default();
         // From the peer backwards, the first that is no proxy of ours.
         let mut client = peer_ip;
         for hop in chain.iter().rev() {
@@ -50,12 +54,13 @@ impl Origin {
         }
         let text = |name: &str| {
             let value = headers.get(name)?.to_str().ok()?;
-            Some(super::token::redact(&value.chars().take(256).collect::<String>()))
+            // First what must not be kept, then what is too long: half a credential is one.
+            Some(redact(value).chars().take(256).collect())
         };
         Self {
             client,
             peer,
-            forwarded_for: chain.iter().map(|hop| super::token::redact(hop)).collect(),
+            forwarded_for: chain.to_vec(),
             user_agent: text("user-agent"),
             request_id,
         }
