@@ -13,11 +13,11 @@
 
 mod access;
 mod app;
+mod bootstrap;
 mod chores;
 mod control;
 mod error;
 mod exports;
-mod guard;
 mod http;
 mod indexes;
 mod intake;
@@ -29,13 +29,14 @@ mod random;
 mod redact;
 mod routes;
 mod serve;
+mod site;
 mod table;
 mod tls;
 mod trail;
 
 pub use access::{Permission, limits::Rates, oidc::OidcConfig};
 pub use app::{AccessConfig, App, Config, Limits, StartError};
-pub use control::FoldError;
+pub use control::{DecodeError, FoldError};
 pub use http::rule::{Rule, Trailed};
 pub use indelible_index::IndexOptions;
 pub use measure::access_cost;

@@ -2,10 +2,7 @@
 
 use crate::{
     access::{Decision, Permission, decide, token},
-    control::{
-        event::{Change, Decoded},
-        fold::Control,
-    },
+    control::{event::Decoded, fold::Control, token::TokenIssued},
 };
 use indelible_api::{Grant, Role};
 use indelible_event::Timestamp;
@@ -26,15 +23,16 @@ pub fn access_cost(tokens: u32, rounds: u32) -> Result<Duration, String> {
             let role = if k == 9 { Role::Reader } else { Role::Writer };
             (format!("g-{n}-{k}"), Grant::new(role, &format!("log-{k}")))
         });
-        let change = Change::TokenIssued {
+        let issued = TokenIssued {
             token: secret.id().to_owned(),
             name: format!("token {n}"),
             sha256: secret.sha256(),
-            expires_at: Some("2999-01-01T00:00:00Z".to_owned()),
+            expires_at: Some(Timestamp::from_micros(32_000_000_000_000_000)),
             grants: grants.collect(),
         };
-        let (time, principal) = (now.to_string(), "system".to_owned());
-        control.apply(&Decoded { time, principal, reason: None, change })?;
+        let (principal, change) = ("system".to_owned(), issued.into());
+        let event = Decoded { time: now, principal, reason: None, change };
+        control.apply(&event).map_err(|e| e.to_string())?;
         last = Some(secret);
     }
     let text = last.as_ref().map_or("", |secret| secret.reveal());

@@ -5,14 +5,13 @@ use super::{
     refused::{forbidden, no_such_log, unauthenticated},
 };
 use crate::{
-    control::{Controller, event::Author, fold::Control},
+    control::{Controller, event::Author},
     error::{ApiError, Result},
     origin::Origin,
     redact::redact,
     trail::{Access, Outcome},
 };
 use indelible_api::Code;
-use indelible_event::Timestamp;
 use serde_json::Map;
 use std::sync::Arc;
 
@@ -51,7 +50,7 @@ impl Caller {
             let is_public = control.logs.get(log).is_some_and(|entry| entry.public);
             return if is_public { Ok(()) } else { Err(unauthenticated()) };
         };
-        if !is_live(&control, principal, now) {
+        if !principal.is_live(&control, now) {
             return Err(unauthenticated());
         }
         match decide(&control, principal, permission, log, now) {
@@ -96,13 +95,5 @@ impl Caller {
             outcome: Outcome::Success,
             details: Map::new(),
         }
-    }
-}
-
-/// Whether a credential works at `now`.
-fn is_live(control: &Control, principal: &Principal, now: Timestamp) -> bool {
-    match principal.id.strip_prefix("token:") {
-        Some(id) => control.tokens.get(id).is_some_and(|token| Control::is_live(token, now)),
-        None => principal.expires_at.is_none_or(|end| now < end),
     }
 }

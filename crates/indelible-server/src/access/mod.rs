@@ -11,6 +11,8 @@ pub(crate) mod peer;
 pub(crate) mod refused;
 pub(crate) mod token;
 
+pub(crate) use crate::control::principal::Principal;
+
 use crate::control::fold::Control;
 use indelible_api::{Grant, Role};
 use indelible_event::Timestamp;
@@ -66,32 +68,6 @@ impl Permission {
             Self::Manage => matches!(role, Role::Operator),
             Self::Observe => matches!(role, Role::Operator | Role::Verifier),
         }
-    }
-}
-
-/// A caller that is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Principal {
-    /// `token:ID`, `oidc:SUBJECT` or `cert:SUBJECT`: what stands in records.
-    pub(crate) id: String,
-    pub(crate) name: Option<String>,
-    /// Groups the issuer says it is in.
-    pub(crate) groups: Vec<String>,
-    pub(crate) expires_at: Option<Timestamp>,
-}
-
-impl Principal {
-    /// Its grants that are in force at `now`.
-    pub(crate) fn grants<'a>(
-        &'a self,
-        control: &'a Control,
-        now: Timestamp,
-    ) -> impl Iterator<Item = &'a Grant> {
-        control
-            .grants_of(&self.id)
-            .chain(self.groups.iter().flat_map(|group| control.grants_of(group)))
-            .map(|entry| &entry.grant)
-            .filter(move |grant| grant.is_current(now))
     }
 }
 
@@ -210,16 +186,4 @@ pub(crate) fn may_anywhere(
     now: Timestamp,
 ) -> bool {
     principal.grants(control, now).any(|grant| permission.is_in(grant.role))
-}
-
-/// Whether a principal manages every log that `pattern` takes in.
-pub(crate) fn manages(
-    control: &Control,
-    principal: &Principal,
-    pattern: &str,
-    now: Timestamp,
-) -> bool {
-    principal
-        .grants(control, now)
-        .any(|grant| grant.role == Role::Operator && grant.covers(pattern))
 }

@@ -1,51 +1,80 @@
 //! Control: every change of configuration is an event in `_control`, and what is in
 //! force is the fold of those events ([`fold::Control`]).
 //!
-//! **Order of an act.** (1) It is tried on a copy of the configuration: what would not
-//! fold is never written. (2) Its event is appended and durable. (3) The copy becomes
-//! the configuration in force. (4) Effects outside (a log's folder, a key) follow, and
-//! are caught up with at start. A crash before (2) leaves nothing done; after it, the
-//! act is done.
+//! **Order of an act.** (1) Whoever asks must have leave, now. (2) What its event names is
+//! made (a log's folder, a key). (3) It is tried on a copy of the configuration: what would
+//! not fold is never written. (4) Its event is appended and durable. (5) The copy becomes
+//! the configuration in force. (6) Effects outside follow ([`effects::Effects`]).
+//!
+//! **Invariants**
+//! - What has begun is finished: from (1) on an act runs in a task of its own, which owns
+//!   the lock. Whoever asked may go away.
+//! - The configuration in force is the fold of `_control`: what is behind (after a panic,
+//!   or a write whose end nobody saw) is folded before the next act.
+//! - Only the controller runs effects, at start and after acts in one way: for each log
+//!   whose entry is another than before.
+//!
+//! It knows no HTTP.
 
+pub(crate) mod act;
+pub(crate) mod amend;
+pub(crate) mod effects;
+pub(crate) mod error;
 pub(crate) mod event;
 pub(crate) mod fold;
+pub(crate) mod grant;
+pub(crate) mod key;
+pub(crate) mod log;
+pub(crate) mod policy;
+pub(crate) mod principal;
+pub(crate) mod server;
+#[cfg(test)]
+mod tests;
+pub(crate) mod token;
+pub(crate) mod view;
+mod wire;
+mod writer;
 
-use crate::error::{ApiError, Result};
-use event::{Author, Change, Decoded, decode, encode};
-use fold::{Control, Waiting};
-use indelible_api::{Act, Code, Done};
-use indelible_event::{Envelope, NATIVE, Timestamp, format_named};
-use indelible_log::{Batch, Log, LogError, Placed};
+use effects::Effects;
+use error::ControlError;
+pub use error::{DecodeError, FoldError};
+use event::{Change, decode};
+use fold::{Control, Misfits};
+use indelible_api::Done;
+use indelible_event::{Envelope, Timestamp};
+use indelible_log::{Log, LogError};
 use parking_lot::RwLock;
+use principal::Asker;
 use std::sync::Arc;
+use writer::Writer;
 
 /// Name of the log of control.
 pub(crate) const CONTROL: &str = "_control";
 
-/// Why `_control` cannot be followed.
-#[derive(Debug, thiserror::Error)]
-pub enum FoldError {
-    /// A record cannot be read.
-    #[error("could not read _control")]
-    Read(#[from] LogError),
-    /// A record is not understood. Running on half a configuration would be worse
-    /// than not running.
-    #[error("record {index} of _control cannot be followed: {problem}")]
-    Record {
-        /// Index of the record.
-        index: u64,
-        /// What does not fit.
-        problem: String,
-    },
-}
-
 /// The configuration in force, and the only way to change it.
 #[derive(Debug)]
 pub(crate) struct Controller {
+    state: Arc<InForce>,
+    /// Held from the check of an act until its effects are made: acts are one after another.
+    writer: Arc<tokio::sync::Mutex<Writer>>,
+}
+
+/// The configuration in force, and the log that it is the fold of.
+#[derive(Debug)]
+struct InForce {
     log: Arc<Log>,
-    state: RwLock<Arc<Control>>,
-    /// Held from the check of an act until it is in force: acts are one after another.
-    writing: tokio::sync::Mutex<()>,
+    control: RwLock<Arc<Control>>,
+}
+
+impl InForce {
+    fn current(&self) -> Arc<Control> {
+        Arc::clone(&self.control.read())
+    }
+
+    /// Now, by the log's clock.
+    fn now(&self) -> Timestamp {
+        self.log.header("", "").0
+    }
 }
 
 /// An act that was written.
@@ -55,6 +84,8 @@ pub(crate) struct Written {
     pub(crate) index: u64,
     /// Its id, if it waits for a second person.
     pub(crate) pending: Option<String>,
+    /// The change, as it was written or waits.
+    pub(crate) change: Change,
 }
 
 impl Written {
@@ -63,161 +94,107 @@ impl Written {
     }
 }
 
-/// The configuration that the records of `_control` add up to.
-pub(crate) fn fold(log: &Log) -> std::result::Result<Control, FoldError> {
-    let mut control = Control::default();
+/// Folds what `control` has not yet seen of `_control`.
+fn fold_rest(log: &Log, control: &mut Control) -> Result<(), FoldError> {
     let size = log.head().size;
-    let mut at = 0;
-    while at < size {
-        for record in log.records(at..size, 4 << 20)? {
-            let problem = |problem: String| FoldError::Record { index: at, problem };
-            let envelope = Envelope::parse(&record).map_err(|e| problem(e.to_string()))?;
-            let data = log.data(&envelope)?;
-            let event = decode(&data).map_err(problem)?;
-            control.apply(&event).map_err(problem)?;
-            at += 1;
+    while control.size < size {
+        for record in log.records(control.size..size, 4 << 20)? {
+            let index = control.size;
+            let problem = |source: DecodeError| FoldError::Record { index, source };
+            let envelope = Envelope::parse(&record).map_err(|e| problem(e.into()))?;
+            let event = decode(&log.data(&envelope)?).map_err(problem)?;
+            // Counted, and without effect.
+            drop(control.apply(&event));
         }
     }
-    Ok(control)
+    Ok(())
 }
 
 impl Controller {
-    /// Folds `_control`.
-    pub(crate) fn open(log: Arc<Log>) -> std::result::Result<Self, FoldError> {
-        let control = fold(&log)?;
-        Ok(Self {
-            log,
-            state: RwLock::new(Arc::new(control)),
-            writing: tokio::sync::Mutex::new(()),
-        })
+    /// Folds `_control`. Effects follow with [`Controller::catch_up`].
+    pub(crate) fn open(log: Arc<Log>, effects: Arc<dyn Effects>) -> Result<Self, FoldError> {
+        let mut control = Control::default();
+        fold_rest(&log, &mut control)?;
+        let Misfits { count, first } = &control.misfits;
+        if *count > 0 {
+            tracing::warn!(count, "events of _control do not apply; they have no effect");
+        }
+        for (index, misfit) in first {
+            tracing::warn!(index, %misfit, "this event of _control does not apply");
+        }
+        let state = Arc::new(InForce { log, control: RwLock::new(Arc::new(control)) });
+        let writer = Writer::new(Arc::clone(&state), effects);
+        Ok(Self { state, writer: Arc::new(tokio::sync::Mutex::new(writer)) })
+    }
+
+    /// Makes the world agree with the configuration, after a start: a crash may have
+    /// come between an event and its effects. Blocks.
+    ///
+    /// # Errors
+    /// The first log that does not agree, and why.
+    pub(crate) fn catch_up(&mut self) -> Result<(), (String, LogError)> {
+        let control = self.current();
+        // Nobody else has the controller yet.
+        let Some(writer) = Arc::get_mut(&mut self.writer) else { return Ok(()) };
+        let effects = writer.get_mut().effects();
+        for (name, entry) in &control.logs {
+            effects.agree(name, entry).map_err(|error| (name.clone(), error))?;
+        }
+        Ok(())
     }
 
     /// The configuration in force.
     pub(crate) fn current(&self) -> Arc<Control> {
-        Arc::clone(&self.state.read())
+        self.state.current()
     }
 
-    /// Makes a change, or proposes it where policy wants a second person. `plan` sees
-    /// the configuration in force and says what to change, and which dangerous acts that
-    /// is; nothing else changes the configuration meanwhile.
-    pub(crate) async fn act(
-        &self,
-        author: &Author,
-        plan: impl FnOnce(&Control, Timestamp) -> Result<(Change, Vec<Act>)>,
-    ) -> Result<Written> {
-        let _writing = self.writing.lock().await;
-        let current = self.current();
-        let now = self.now();
-        let (change, acts) = plan(&current, now)?;
-        match acts.into_iter().find(|act| current.policy.two_person.contains(act)) {
-            None => {
-                let index = self.write(author, change).await?;
-                Ok(Written { index, pending: None })
-            }
-            Some(act) => {
-                // What could not be made now is not worth a second person's time.
-                let mut trial = Control::clone(&current);
-                let event = decoded(author, change.clone(), now);
-                trial.apply(&event).map_err(|problem| ApiError::new(Code::Conflict, problem))?;
-                let id = new_id("act")?;
-                let hours = i64::from(current.policy.pending_hours);
-                let expires =
-                    Timestamp::from_micros(now.as_micros().saturating_add(hours * 3_600_000_000));
-                let proposal = Change::ActProposed {
-                    id: id.clone(),
-                    act,
-                    expires_at: expires.to_string(),
-                    change: Box::new(change),
-                };
-                let index = self.write(author, proposal).await?;
-                Ok(Written { index, pending: Some(id) })
-            }
-        }
-    }
-
-    /// Approves or rejects an act that waits.
-    pub(crate) async fn settle(
-        &self,
-        author: &Author,
-        id: &str,
-        approve: bool,
-        allowed: impl FnOnce(&Control, &Waiting, Timestamp) -> Result<()>,
-    ) -> Result<(Written, Change)> {
-        let _writing = self.writing.lock().await;
-        let current = self.current();
-        let now = self.now();
-        let waiting = current.waiting.get(id).ok_or_else(|| {
-            ApiError::new(Code::EntryNotFound, format!("no act {id:?} waits for approval"))
-        })?;
-        let lapsed = waiting.expires_at.parse::<Timestamp>().is_ok_and(|end| end <= now);
-        if lapsed && approve {
-            return Err(ApiError::new(
-                Code::Conflict,
-                format!("act {id} lapsed at {}; it must be asked for again", waiting.expires_at),
-            ));
-        }
-        allowed(&current, waiting, now)?;
-        if approve && waiting.proposed_by == author.principal {
-            return Err(ApiError::new(
-                Code::Forbidden,
-                "whoever asked for an act cannot approve it: it takes two persons",
-            ));
-        }
-        let change = if approve {
-            Change::ActApproved { id: id.to_owned() }
-        } else {
-            Change::ActRejected { id: id.to_owned() }
-        };
-        let index = self.write(author, change).await?;
-        Ok((Written { index, pending: None }, waiting.change.clone()))
-    }
-
-    /// Writes a change that needs nobody's leave: the server's own.
-    pub(crate) async fn record(&self, change: Change) -> Result<u64> {
-        let _writing = self.writing.lock().await;
-        self.write(&Author::system(), change).await
-    }
-
-    /// Steps 1 to 3 of an act; `writing` is held.
-    async fn write(&self, author: &Author, change: Change) -> Result<u64> {
-        let now = self.now();
-        let mut next = Control::clone(&self.current());
-        let event = decoded(author, change, now);
-        next.apply(&event).map_err(|problem| ApiError::new(Code::Conflict, problem))?;
-        let data = encode(&event.change, author, &event.time);
-        let (received_at, header) = self.log.header(&author.principal, NATIVE);
-        let mut batch = Batch::new();
-        self.log.stage(&mut batch, &header, received_at, format_named(NATIVE)?, &data)?;
-        let committed = self.log.submit(batch).await?;
-        // If we crash here the act is done, and the fold at start says so.
-        *self.state.write() = Arc::new(next);
-        match committed.placed.first() {
-            Some(Placed::Created(index)) => Ok(*index),
-            _ => Err(ApiError::new(Code::Internal, "the event of control was not placed")),
-        }
+    /// Events of `_control` that have no effect because they do not apply.
+    #[cfg_attr(not(test), expect(dead_code, reason = "shown by readiness and metrics"))]
+    pub(crate) fn misfits(&self) -> Misfits {
+        self.current().misfits.clone()
     }
 
     /// Now, by the log's clock.
     pub(crate) fn now(&self) -> Timestamp {
-        self.log.header("", "").0
+        self.state.now()
     }
-}
 
-fn decoded(author: &Author, change: Change, now: Timestamp) -> Decoded {
-    Decoded {
-        time: now.to_string(),
-        principal: author.principal.clone(),
-        reason: author.reason.clone(),
-        change,
+    /// Does an act, or proposes it where policy wants a second person. Whether `asker`
+    /// may is decided here, when nothing else changes the configuration.
+    ///
+    /// Cancel safety: dropped before its turn, nothing has happened; dropped later, the
+    /// act goes on to its end.
+    ///
+    /// # Errors
+    /// Why it was not done; [`ControlError::NotCarriedOut`]: it was, but not all of it.
+    pub(crate) async fn act(
+        &self,
+        asker: Asker,
+        change: impl Into<Change>,
+    ) -> Result<Written, ControlError> {
+        let change = change.into();
+        let mut writer = Arc::clone(&self.writer).lock_owned().await;
+        let task = tokio::spawn(async move { writer.act(&asker, change).await });
+        task.await.unwrap_or(Err(ControlError::CutOff))
+    }
+
+    /// Writes a change that needs nobody's leave: the server's own.
+    ///
+    /// # Errors
+    /// As [`Controller::act`].
+    pub(crate) async fn record(&self, change: impl Into<Change>) -> Result<u64, ControlError> {
+        let change = change.into();
+        let mut writer = Arc::clone(&self.writer).lock_owned().await;
+        let task = tokio::spawn(async move { writer.record(change).await });
+        task.await.unwrap_or(Err(ControlError::CutOff))
     }
 }
 
 /// A new random id with a prefix that says of what.
-pub(crate) fn new_id(kind: &str) -> Result<String> {
-    let random = crate::random::random_hex::<8>().map_err(|_| no_random())?;
+///
+/// # Errors
+/// [`ControlError::NoRandom`].
+pub(crate) fn new_id(kind: &str) -> Result<String, ControlError> {
+    let random = crate::random::random_hex::<8>().map_err(|_| ControlError::NoRandom)?;
     Ok(format!("{kind}-{}", random.as_str()))
-}
-
-pub(crate) fn no_random() -> ApiError {
-    ApiError::new(Code::Internal, "the system gives no random bytes")
 }

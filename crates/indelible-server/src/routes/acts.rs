@@ -1,11 +1,15 @@
 //! Acts that wait for a second person, and the policy that says which do.
 
 use crate::{
-    access::{Permission, Principal, caller::Caller, manages, refused::forbidden},
+    access::{Principal, caller::Caller},
     app::App,
     control::{
+        Written,
+        act::{ActApproved, ActRejected},
         event::Change,
         fold::{Control, Waiting},
+        policy::PolicyChanged,
+        principal::{Asker, Concern},
     },
     error::{ApiError, Result},
 };
@@ -15,22 +19,24 @@ use axum::{
     extract::{Path, State},
     http::{HeaderMap, StatusCode},
 };
-use indelible_api::{Act, Code, Done, ErrorBody, Page, PendingAct, Policy, Verdict};
+use indelible_api::{Done, ErrorBody, Page, PendingAct, Policy, Verdict};
 use indelible_event::Timestamp;
 use std::sync::Arc;
 
-/// Whether `principal` manages what an act is about.
+/// The caller as who asks for an act.
+pub(crate) fn asker(caller: &Caller, reason: Option<String>) -> Result<Asker> {
+    Ok(Asker { principal: caller.principal()?.clone(), author: caller.author(reason)? })
+}
+
+/// The status of an act that was done, or waits for a second person.
+pub(crate) const fn status(written: &Written, done: StatusCode) -> StatusCode {
+    if written.pending.is_some() { StatusCode::ACCEPTED } else { done }
+}
+
+/// Whether an act that waits is the business of `principal`.
 fn concerns(control: &Control, principal: &Principal, change: &Change, now: Timestamp) -> bool {
-    let covers = |pattern: &str| {
-        let pattern = if pattern.starts_with('_') { "*" } else { pattern };
-        manages(control, principal, pattern, now)
-    };
-    match change {
-        Change::LogPublished { log, .. } | Change::KeyReplaced { log, .. } => covers(log),
-        Change::GrantAdded { grant, .. } => covers(&grant.log),
-        Change::TokenIssued { grants, .. } => grants.values().all(|grant| covers(&grant.log)),
-        _ => covers("*"),
-    }
+    let concern = change.concern(control).unwrap_or_else(|_| Concern::Manage(vec!["*"]));
+    principal.check(control, concern, now).is_ok()
 }
 
 fn view(id: &str, waiting: &Waiting) -> PendingAct {
@@ -39,8 +45,8 @@ fn view(id: &str, waiting: &Waiting) -> PendingAct {
         act: waiting.act,
         summary: waiting.change.summary(),
         proposed_by: waiting.proposed_by.clone(),
-        proposed_at: waiting.proposed_at.clone(),
-        expires_at: waiting.expires_at.clone(),
+        proposed_at: waiting.proposed_at.to_string(),
+        expires_at: waiting.expires_at.to_string(),
         reason: waiting.reason.clone(),
     }
 }
@@ -57,8 +63,7 @@ pub(crate) async fn list_pending(
         .waiting
         .iter()
         .filter(|(_, waiting)| {
-            waiting.expires_at.parse::<Timestamp>().is_ok_and(|end| now < end)
-                && concerns(&control, principal, &waiting.change, now)
+            !waiting.has_lapsed(now) && concerns(&control, principal, &waiting.change, now)
         })
         .map(|(id, waiting)| view(id, waiting))
         .collect();
@@ -75,7 +80,10 @@ pub(crate) async fn approve(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Done>> {
-    settle(&app, &caller, id, true, &headers, body).await
+    let verdict: Verdict = app.bodies.receive_json(caller.who(), &headers, body).await?;
+    let act = ActApproved { id: id.clone() };
+    let written = app.control.act(asker(&caller, verdict.reason)?, act).await?;
+    Ok(Json(written.done(id)))
 }
 
 /// Reject an act that waits; whoever asked for it may take it back so.
@@ -88,33 +96,9 @@ pub(crate) async fn reject(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Done>> {
-    settle(&app, &caller, id, false, &headers, body).await
-}
-
-async fn settle(
-    app: &Arc<App>,
-    caller: &Caller,
-    id: String,
-    approve: bool,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<Json<Done>> {
-    let verdict: Verdict = app.bodies.receive_json(caller.who(), headers, body).await?;
-    let author = caller.author(verdict.reason)?;
-    let principal = caller.principal()?;
-    let (written, change) = app
-        .control
-        .settle(&author, &id, approve, |control, waiting, now| {
-            if concerns(control, principal, &waiting.change, now) {
-                Ok(())
-            } else {
-                Err(forbidden(principal, Permission::Manage, None))
-            }
-        })
-        .await?;
-    if approve {
-        app.take_effect(&change).await?;
-    }
+    let verdict: Verdict = app.bodies.receive_json(caller.who(), &headers, body).await?;
+    let act = ActRejected { id: id.clone() };
+    let written = app.control.act(asker(&caller, verdict.reason)?, act).await?;
     Ok(Json(written.done(id)))
 }
 
@@ -124,7 +108,8 @@ pub(crate) async fn show_policy(State(app): State<Arc<App>>) -> Json<Policy> {
     Json(app.control.current().policy.clone())
 }
 
-/// Change which acts need two persons.
+/// Change which acts need two persons. A policy that names any implies two persons to
+/// grant operator and to relax the policy itself.
 #[utoipa::path(put, path = "/v1/policy", tag = "access", request_body = Policy,
     responses((status = 200, body = Done), (status = 202, body = Done), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(crate) async fn change_policy(
@@ -133,9 +118,7 @@ pub(crate) async fn change_policy(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<Done>)> {
-    let mut policy: Policy = app.bodies.receive_json(caller.who(), &headers, body).await?;
-    policy.two_person.sort_unstable();
-    policy.two_person.dedup();
+    let policy: Policy = app.bodies.receive_json(caller.who(), &headers, body).await?;
     if !(1..=720).contains(&policy.pending_hours) {
         return Err(ApiError::invalid(format!(
             "pending_hours is {}, expected 1 to 720",
@@ -143,28 +126,6 @@ pub(crate) async fn change_policy(
         ))
         .member("pending_hours"));
     }
-    let author = caller.author(None)?;
-    let principal = caller.principal()?;
-    let written = app
-        .control
-        .act(&author, |control, now| {
-            if !manages(control, principal, "*", now) {
-                return Err(forbidden(principal, Permission::Manage, Some("*")));
-            }
-            let old = &control.policy;
-            let relaxed = old.two_person.iter().any(|act| !policy.two_person.contains(act))
-                || (!old.two_person.is_empty() && policy.pending_hours > old.pending_hours);
-            let operators = control.operators(now, &|_| false);
-            if !policy.two_person.is_empty() && operators.len() < 2 {
-                return Err(ApiError::new(
-                    Code::Conflict,
-                    "there is one operator only, so nobody could approve: make another first",
-                ));
-            }
-            let change = Change::PolicyChanged { policy: policy.clone() };
-            Ok((change, relaxed.then_some(Act::RelaxPolicy).into_iter().collect()))
-        })
-        .await?;
-    let status = if written.pending.is_some() { StatusCode::ACCEPTED } else { StatusCode::OK };
-    Ok((status, Json(written.done("two-person"))))
+    let written = app.control.act(asker(&caller, None)?, PolicyChanged::new(policy)).await?;
+    Ok((status(&written, StatusCode::OK), Json(written.done("two-person"))))
 }

@@ -1,18 +1,16 @@
 //! Logs: create, list, show, publish, replace the key.
 
 use crate::{
-    access::{
-        Decision, Permission,
-        caller::Caller,
-        decide, manages,
-        refused::{forbidden, no_such_log},
-    },
+    access::{Decision, Permission, caller::Caller, decide},
     app::App,
     control::{
         event::Change,
         fold::{Control, LogEntry},
+        key::KeyReplaced,
+        log::{LogCreated, LogPublished},
     },
     error::{ApiError, Result},
+    routes::acts::{asker, status},
 };
 use axum::{
     Json,
@@ -20,9 +18,7 @@ use axum::{
     extract::{Path, State},
     http::{HeaderMap, StatusCode},
 };
-use indelible_api::{
-    Act, ChangeLog, Code, CreateLog, Done, ErrorBody, LogInfo, LogKey, Page, RotateKey,
-};
+use indelible_api::{ChangeLog, CreateLog, Done, ErrorBody, LogInfo, LogKey, Page, RotateKey};
 use indelible_event::Timestamp;
 use indelible_log::{Kind, Log};
 use std::sync::Arc;
@@ -38,7 +34,10 @@ fn info(name: &str, log: &Log, control: &Control) -> LogInfo {
     let keys = match entry {
         Some(LogEntry { keys, .. }) => keys
             .iter()
-            .map(|(vkey, until)| LogKey { vkey: vkey.clone(), signs_until: until.clone() })
+            .map(|(vkey, until)| LogKey {
+                vkey: vkey.clone(),
+                signs_until: until.map(|at| at.to_string()),
+            })
             .collect(),
         None => vec![LogKey { vkey: vkey.clone(), signs_until: None }],
     };
@@ -71,16 +70,9 @@ pub(crate) async fn create_log(
 ) -> Result<(StatusCode, Json<LogInfo>)> {
     let wanted: CreateLog = app.bodies.receive_json(caller.who(), &headers, body).await?;
     let kind = if wanted.raw_add { Kind::Raw } else { Kind::Events };
-    let author = caller.author(None)?;
-    let principal = caller.principal()?;
-    let allowed = |control: &Control, now| {
-        if manages(control, principal, &wanted.name, now) {
-            Ok(())
-        } else {
-            Err(forbidden(principal, Permission::Manage, Some(&wanted.name)))
-        }
-    };
-    let log = app.create_log(&wanted.name, kind, &author, allowed).await?;
+    let act = LogCreated::new(wanted.name.clone(), kind);
+    app.control.act(asker(&caller, None)?, act).await?;
+    let log = app.log(&wanted.name)?;
     Ok((StatusCode::CREATED, Json(info(&wanted.name, &log, &app.control.current()))))
 }
 
@@ -126,19 +118,9 @@ pub(crate) async fn change_log(
     body: Body,
 ) -> Result<(StatusCode, Json<Done>)> {
     let wanted: ChangeLog = app.bodies.receive_json(caller.who(), &headers, body).await?;
-    let author = caller.author(wanted.reason)?;
-    let written = app
-        .control
-        .act(&author, |control, _| {
-            if !control.logs.contains_key(&name) {
-                return Err(no_such_log(&name));
-            }
-            let change = Change::LogPublished { log: name.clone(), public: wanted.public };
-            Ok((change, wanted.public.then_some(Act::Publish).into_iter().collect()))
-        })
-        .await?;
-    let status = if written.pending.is_some() { StatusCode::ACCEPTED } else { StatusCode::OK };
-    Ok((status, Json(written.done(name))))
+    let act = LogPublished { log: name.clone(), public: wanted.public };
+    let written = app.control.act(asker(&caller, wanted.reason)?, act).await?;
+    Ok((status(&written, StatusCode::OK), Json(written.done(name))))
 }
 
 /// Replace the signing key of a log. The old key signs beside the new one for
@@ -160,35 +142,12 @@ pub(crate) async fn rotate_key(
         ))
         .member("overlap_hours"));
     }
-    let author = caller.author(wanted.reason)?;
-    let log = app.log(&name)?;
-    // If we crash here there is a key that nothing refers to.
-    let staging = Arc::clone(&log);
-    let vkey =
-        crate::http::body::in_background(move || Ok(staging.stage_key()?)).await?.to_string();
-    let mut planned = None;
-    let written = app
-        .control
-        .act(&author, |control, now| {
-            if !control.logs.contains_key(&name) {
-                return Err(ApiError::new(
-                    Code::Conflict,
-                    format!("{name} is the system's; its key stays"),
-                ));
-            }
-            let until = now.as_micros().saturating_add(i64::from(overlap) * 3_600_000_000);
-            let change = Change::KeyReplaced {
-                log: name.clone(),
-                vkey: vkey.clone(),
-                overlap_until: Timestamp::from_micros(until).to_string(),
-            };
-            planned = Some(change.clone());
-            Ok((change, vec![Act::ReplaceKey]))
-        })
-        .await?;
-    let status = if written.pending.is_some() { StatusCode::ACCEPTED } else { StatusCode::CREATED };
-    if let (None, Some(change)) = (&written.pending, &planned) {
-        app.take_effect(change).await?;
-    }
-    Ok((status, Json(written.done(vkey))))
+    let until = app.control.now().as_micros().saturating_add(i64::from(overlap) * 3_600_000_000);
+    let act = KeyReplaced::new(name, Timestamp::from_micros(until));
+    let written = app.control.act(asker(&caller, wanted.reason)?, act).await?;
+    let vkey = match &written.change {
+        Change::KeyReplaced(made) => made.vkey.clone(),
+        _ => String::new(),
+    };
+    Ok((status(&written, StatusCode::CREATED), Json(written.done(vkey))))
 }

@@ -1,15 +1,16 @@
 //! Tokens: issue, list, revoke.
 
 use crate::{
-    access::{Permission, caller::Caller, manages, refused::forbidden, token::Secret},
+    access::{caller::Caller, token::Secret},
     app::App,
     control::{
-        event::Change,
-        fold::{Control, token_subject},
-        new_id, no_random,
+        error::ControlError,
+        fold::token_subject,
+        new_id,
+        token::{TokenIssued, TokenRevoked},
     },
     error::{ApiError, Result},
-    routes::grants::check_grant,
+    routes::acts::{asker, status},
 };
 use axum::{
     Json,
@@ -17,7 +18,7 @@ use axum::{
     extract::{Path, State},
     http::{HeaderMap, StatusCode},
 };
-use indelible_api::{Act, Code, CreateToken, CreatedToken, Done, ErrorBody, Page, TokenInfo};
+use indelible_api::{CreateToken, CreatedToken, Done, ErrorBody, Page, TokenInfo};
 use indelible_event::Timestamp;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -54,38 +55,22 @@ pub(crate) async fn create_token(
                 .map_err(|e| ApiError::invalid(format!("expires_at: {e}")).member("expires_at"))?,
         ),
     };
-    let author = caller.author(wanted.reason.clone())?;
-    let principal = caller.principal()?;
-    let secret = Secret::generate().map_err(|_| no_random())?;
     let mut grants = BTreeMap::new();
-    for grant in &wanted.grants {
+    for (at, grant) in wanted.grants.iter().enumerate() {
+        let wrong = |e| ApiError::invalid(format!("{e}")).member(format!("grants[{at}]"));
+        grant.check().map_err(wrong)?;
         grants.insert(new_id("g")?, grant.clone());
     }
-    let written = app
-        .control
-        .act(&author, |control, now| {
-            if expires_at.is_some_and(|end| end <= now) {
-                return Err(ApiError::invalid("expires_at is in the past").member("expires_at"));
-            }
-            for (at, grant) in wanted.grants.iter().enumerate() {
-                check_grant(control, principal, grant, now)
-                    .map_err(|error| error.member(format!("grants[{at}]")))?;
-            }
-            if control.tokens.contains_key(secret.id()) {
-                return Err(no_random());
-            }
-            let change = Change::TokenIssued {
-                token: secret.id().to_owned(),
-                name: name.to_owned(),
-                sha256: secret.sha256(),
-                expires_at: expires_at.map(|end| end.to_string()),
-                grants,
-            };
-            let acts = wanted.grants.iter().filter_map(|grant| Act::of_granting(grant.role));
-            Ok((change, acts.collect()))
-        })
-        .await?;
-    let status = if written.pending.is_some() { StatusCode::ACCEPTED } else { StatusCode::CREATED };
+    let secret = Secret::generate().map_err(|_| ControlError::NoRandom)?;
+    let act = TokenIssued {
+        token: secret.id().to_owned(),
+        name: name.to_owned(),
+        sha256: secret.sha256(),
+        expires_at,
+        grants,
+    };
+    let written = app.control.act(asker(&caller, wanted.reason)?, act).await?;
+    let status = status(&written, StatusCode::CREATED);
     let created = CreatedToken {
         id: secret.id().to_owned(),
         token: secret.reveal().to_owned(),
@@ -106,7 +91,7 @@ pub(crate) async fn list_tokens(
 ) -> Result<Json<Page<TokenInfo>>> {
     let principal = caller.principal()?;
     let (control, now) = (app.control.current(), app.control.now());
-    let everything = manages(&control, principal, "*", now);
+    let everything = principal.manages(&control, "*", now);
     let items = control
         .tokens
         .iter()
@@ -116,22 +101,23 @@ pub(crate) async fn list_tokens(
             let grants: Vec<_> = control
                 .grants_of(&subject)
                 .map(|entry| &entry.grant)
-                .filter(|grant| everything || manages(&control, principal, &grant.log, now))
+                .filter(|grant| everything || principal.manages(&control, &grant.log, now))
                 .cloned()
                 .collect();
             if grants.is_empty() && !everything {
                 return None;
             }
-            let used = app.trail.last_used(&subject).map(|at| at.to_string());
+            let used =
+                app.trail.last_used(&subject).or_else(|| control.used.get(&subject).copied());
             Some(TokenInfo {
                 id: id.clone(),
                 name: entry.name.clone(),
                 grants,
-                created_at: entry.created_at.clone(),
+                created_at: entry.created_at.to_string(),
                 created_by: entry.created_by.clone(),
                 expires_at: entry.expires_at.map(|end| end.to_string()),
-                revoked_at: entry.revoked_at.clone(),
-                last_used_at: used.or_else(|| control.used.get(&subject).cloned()),
+                revoked_at: entry.revoked_at.map(|at| at.to_string()),
+                last_used_at: used.map(|at| at.to_string()),
             })
         })
         .collect();
@@ -146,51 +132,7 @@ pub(crate) async fn revoke_token(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<Done>> {
-    let author = caller.author(None)?;
-    let principal = caller.principal()?;
-    let written = app
-        .control
-        .act(&author, |control, now| {
-            let unknown =
-                || ApiError::new(Code::EntryNotFound, format!("there is no token {id:?}"));
-            let entry = control.tokens.get(&id).ok_or_else(unknown)?;
-            let subject = token_subject(&id);
-            // A token without grants is the business of whoever manages everything.
-            let mut grants = control.grants_of(&subject).peekable();
-            let may = match grants.peek() {
-                None => manages(control, principal, "*", now),
-                Some(_) => grants.all(|entry| manages(control, principal, &entry.grant.log, now)),
-            };
-            if !may {
-                return Err(forbidden(principal, Permission::Manage, None));
-            }
-            if entry.revoked_at.is_some() {
-                return Err(ApiError::new(
-                    Code::Conflict,
-                    format!("token {id} was revoked already"),
-                ));
-            }
-            keep_an_operator(control, now, &|grant| {
-                control.grants.get(grant).is_some_and(|entry| entry.subject == subject)
-            })?;
-            Ok((Change::TokenRevoked { token: id.clone() }, Vec::new()))
-        })
-        .await?;
+    let act = TokenRevoked { token: id.clone() };
+    let written = app.control.act(asker(&caller, None)?, act).await?;
     Ok(Json(written.done(id)))
-}
-
-/// Nobody locks everybody out: somebody must remain who manages everything.
-pub(crate) fn keep_an_operator(
-    control: &Control,
-    now: Timestamp,
-    without: &dyn Fn(&str) -> bool,
-) -> Result<()> {
-    let before = control.operators(now, &|_| false).len();
-    if before > 0 && control.operators(now, without).is_empty() {
-        return Err(ApiError::new(
-            Code::Conflict,
-            "this is the last operator of everything: make another first",
-        ));
-    }
-    Ok(())
 }

@@ -3,8 +3,9 @@
 use crate::{
     access::caller::Caller,
     app::App,
-    control::event::Change,
+    control::view::{ViewDeleted, ViewSaved},
     error::{ApiError, Result},
+    routes::acts::asker,
 };
 use axum::{
     Json,
@@ -14,9 +15,6 @@ use axum::{
 };
 use indelible_api::{Code, Done, ErrorBody, Page, SaveView, View};
 use std::sync::Arc;
-
-/// Most views of one log.
-const MAX_VIEWS: usize = 1000;
 
 fn check_name(name: &str) -> Result<()> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -50,16 +48,17 @@ pub(crate) async fn list_views(
             q: entry.q.clone(),
             description: entry.description.clone(),
             saved_by: entry.saved_by.clone(),
-            saved_at: entry.saved_at.clone(),
+            saved_at: entry.saved_at.to_string(),
         })
         .collect();
     Ok(Json(Page { items, next: None }))
 }
 
-/// Save a query under a name; saving again by the same principal replaces it.
+/// Save a query under a name; saving again by the same principal replaces it. At most 50
+/// of a log, and 100 times an hour.
 #[utoipa::path(put, path = "/v1/logs/{log}/views/{view}", tag = "search",
     params(("log" = String, Path, description = "Name of the log"), ("view" = String, Path, description = "Name of the view")), request_body = SaveView,
-    responses((status = 200, body = Done), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
+    responses((status = 200, body = Done), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody), (status = 429, body = ErrorBody)))]
 pub(crate) async fn save_view(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -77,34 +76,9 @@ pub(crate) async fn save_view(
         );
     }
     app.log(&log)?;
-    let author = caller.author(None)?;
-    let written = app
-        .control
-        .act(&author, |control, _| {
-            let taken = control.views.get(&(log.clone(), view.clone()));
-            if taken.is_some_and(|entry| entry.saved_by != author.principal) {
-                return Err(ApiError::new(
-                    Code::Conflict,
-                    "somebody else saved a view of that name; choose another",
-                ));
-            }
-            if taken.is_none()
-                && control.views.keys().filter(|(of, _)| *of == log).count() >= MAX_VIEWS
-            {
-                return Err(ApiError::new(
-                    Code::Conflict,
-                    format!("the log has {MAX_VIEWS} views; delete some"),
-                ));
-            }
-            let change = Change::ViewSaved {
-                log: log.clone(),
-                view: view.clone(),
-                q: wanted.q,
-                description: wanted.description,
-            };
-            Ok((change, Vec::new()))
-        })
-        .await?;
+    let (q, description) = (wanted.q, wanted.description);
+    let act = ViewSaved { log, view: view.clone(), q, description };
+    let written = app.control.act(asker(&caller, None)?, act).await?;
     Ok(Json(written.done(view)))
 }
 
@@ -118,20 +92,7 @@ pub(crate) async fn delete_view(
     Path((log, view)): Path<(String, String)>,
 ) -> Result<Json<Done>> {
     app.log(&log)?;
-    let author = caller.author(None)?;
-    let written = app
-        .control
-        .act(&author, |control, _| {
-            let entry = control.views.get(&(log.clone(), view.clone()));
-            // Somebody else's view is not shown to everybody, so it is not told of either.
-            if entry.is_none_or(|entry| entry.saved_by != author.principal) {
-                return Err(ApiError::new(
-                    Code::EntryNotFound,
-                    format!("you saved no view {view:?} of this log"),
-                ));
-            }
-            Ok((Change::ViewDeleted { log: log.clone(), view: view.clone() }, Vec::new()))
-        })
-        .await?;
+    let act = ViewDeleted { log, view: view.clone() };
+    let written = app.control.act(asker(&caller, None)?, act).await?;
     Ok(Json(written.done(view)))
 }

@@ -3,6 +3,7 @@
 
 use crate::{TestServer, config, event};
 use indelible_log::{DataDir, Kind, Log, Options};
+use indelible_server::StartError;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -71,15 +72,36 @@ async fn after_a_logs_folder_and_before_its_event_there_is_no_log() {
 #[tokio::test]
 async fn after_a_logs_event_the_log_exists() {
     let folder = stopped().await;
+    let data = DataDir::open(folder.path()).unwrap();
+    data.create_log("late", Kind::Events, &options()).unwrap();
+    let vkey = data.verifying_key("late", &options()).unwrap().to_string();
     append_control(
         folder.path(),
-        json!({ "type": "log_created", "log": "late", "raw": false, "vkey": "v" }),
+        json!({ "type": "log_created", "log": "late", "raw": false, "vkey": vkey }),
     );
     let server = TestServer::start(&config(folder.path())).await.unwrap();
     assert_eq!(names(&server).await, ["_access", "_control", "late", "prod"]);
     let append = server.request(Method::POST, "/v1/logs/late/events").body(event("a"));
     assert_eq!(server.call(append).await.0, StatusCode::OK);
+    assert_eq!(server.get("/v1/logs/late").await.1["vkey"], vkey);
+    // It is searched, too.
+    let found = server.get("/v1/logs/late/events?q=actor:ada&consistency=head").await.1;
+    assert_eq!(found["items"].as_array().unwrap().len(), 1, "{found}");
     server.stop().await;
+}
+
+/// A log that the configuration refers to is never made anew: its records and its key
+/// were there, and are gone.
+#[tokio::test]
+async fn a_log_that_was_lost_is_not_made_again() {
+    for lost in ["prod", "_access", "_control"] {
+        let folder = stopped().await;
+        std::fs::remove_dir_all(folder.path().join("logs").join(lost)).unwrap();
+        let refused = TestServer::start(&config(folder.path())).await.err().unwrap();
+        let StartError::Log(name, error) = refused else { panic!("{lost}: {refused}") };
+        assert_eq!(name, lost, "{error}");
+        assert!(!folder.path().join("logs").join(lost).join("key").exists(), "{lost}");
+    }
 }
 
 #[tokio::test]
@@ -109,6 +131,20 @@ async fn before_a_keys_event_nothing_signs_with_it_and_after_it_it_does() {
     server.stop().await;
 }
 
+/// Nobody gives a log a key behind the back of `_control`.
+#[tokio::test]
+async fn a_key_that_control_does_not_name_is_refused() {
+    let folder = stopped().await;
+    let log = open(folder.path(), "prod");
+    let staged = log.stage_key().unwrap();
+    log.replace_key(&staged, "2999-01-01T00:00:00Z".parse().unwrap()).unwrap();
+    log.close();
+    let refused = TestServer::start(&config(folder.path())).await.err().unwrap();
+    let StartError::Log(name, error) = refused else { panic!("{refused}") };
+    assert_eq!(name, "prod");
+    assert!(error.to_string().contains("not the 1 that _control names"), "{error}");
+}
+
 #[tokio::test]
 async fn after_a_tokens_event_the_token_exists_and_after_its_revocation_it_does_not() {
     let folder = stopped().await;
@@ -134,31 +170,54 @@ async fn after_a_tokens_event_the_token_exists_and_after_its_revocation_it_does_
 }
 
 #[tokio::test]
-async fn what_cannot_be_followed_stops_the_start() {
+async fn what_is_not_understood_stops_the_start() {
     for (change, said) in [
-        (json!({ "type": "grant_removed", "id": "nobody" }), "no grant nobody"),
-        (json!({ "type": "act_approved", "id": "nobody" }), "no act nobody"),
         (json!({ "type": "world_peace" }), "unknown variant"),
+        (json!({ "type": "grant_removed" }), "missing field"),
+        (json!({ "type": "grant_removed", "id": "x", "whose": "mine" }), "unknown field"),
+        (
+            json!({ "type": "key_replaced", "log": "prod", "vkey": "v", "overlap_until": "soon" }),
+            "RFC 3339",
+        ),
     ] {
         let folder = stopped().await;
         append_control(folder.path(), change);
         let refused = TestServer::start(&config(folder.path())).await.err().unwrap();
-        let source = std::error::Error::source(&refused).unwrap().to_string();
+        let said_in_full = indelible_log::chain(&refused);
         assert!(
-            source.contains("of _control cannot be followed") && source.contains(said),
-            "{source}"
+            said_in_full.contains("of _control cannot be followed") && said_in_full.contains(said),
+            "{said_in_full}"
         );
     }
 }
 
-/// A directory from before there was access control: its logs are taken over.
+/// What does not apply has no effect, and keeps no server from starting: so a directory
+/// opens in which the same thing was removed twice.
 #[tokio::test]
-async fn logs_older_than_the_configuration_are_adopted() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = DataDir::open_or_create(folder.path(), Some("test.example")).unwrap();
-    data.create_log("prod", Kind::Events, &options()).unwrap();
-    append(&open(folder.path(), "prod"), &event("a"));
-    let server = TestServer::start(&config(folder.path())).await.unwrap();
-    assert_eq!(server.get("/v1/logs/prod/events/a").await.0, StatusCode::OK);
-    server.stop().await;
+async fn what_does_not_apply_has_no_effect() {
+    let folder = stopped().await;
+    let view = |q: &str| json!({ "type": "view_saved", "log": "prod", "view": "v", "q": q, "description": null });
+    for change in [
+        view("actor:ada"),
+        json!({ "type": "view_deleted", "log": "prod", "view": "v" }),
+        json!({ "type": "view_deleted", "log": "prod", "view": "v" }),
+        json!({ "type": "grant_removed", "id": "nobody" }),
+        json!({ "type": "act_approved", "id": "nobody" }),
+        json!({ "type": "act_rejected", "id": "nobody" }),
+        json!({ "type": "token_revoked", "token": "nobody" }),
+        json!({ "type": "log_published", "log": "nobody", "public": true }),
+        json!({ "type": "log_created", "log": "prod", "raw": true, "vkey": "another" }),
+        view("actor:ben"),
+    ] {
+        append_control(folder.path(), change);
+    }
+    for _ in 0..2 {
+        let server = TestServer::start(&config(folder.path())).await.unwrap();
+        assert_eq!(names(&server).await, ["_access", "_control", "prod"]);
+        assert_eq!(server.info().await.kind, "events");
+        let views = server.get("/v1/logs/prod/views").await.1;
+        assert_eq!(views["items"].as_array().unwrap().len(), 1, "{views}");
+        assert_eq!(views["items"][0]["q"], "actor:ben");
+        server.stop().await;
+    }
 }

@@ -425,7 +425,9 @@ async fn credentials_that_do_not_work() {
     let mut config = config(folder.path());
     config.log.clock = clock.clone();
     let fixture = Fixture::new(TestServer::start(&config).await.unwrap()).await;
-    let every: Vec<_> = ALL.iter().map(|role| json!({ "role": role, "log": "*" })).collect();
+    // Operator would take a second person here.
+    let every = ALL.iter().filter(|role| **role != "operator");
+    let every: Vec<_> = every.map(|role| json!({ "role": role, "log": "*" })).collect();
     let body = json!({ "name": "short", "grants": every, "expires_at": "2026-03-01T13:00:00Z" });
     let request = fixture.server.request(Method::POST, "/v1/tokens").body(body.to_string());
     let expiring = fixture.server.call(request).await.1["token"].as_str().unwrap().to_owned();
