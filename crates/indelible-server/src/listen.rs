@@ -2,8 +2,9 @@
 
 use crate::{
     access::{Principal, certificate},
-    app::{App, Config, StartError},
+    app::{App, StartError},
     routes,
+    settings::Config,
     tls::{RELOAD, Tls},
 };
 use axum::{Router, extract::Request};

@@ -335,6 +335,7 @@ async fn a_revoked_token_never_comes_back() {
     config.access.new_operator_token = true;
     let refused = TestServer::start(&config).await.err().unwrap();
     let StartError::Bootstrap(said) = refused else { panic!("{refused}") };
+    let said = said.to_string();
     assert!(said.contains("remove the file") && !said.contains(&leaked), "{said}");
     std::fs::remove_file(&file).unwrap();
     let server = TestServer::start(&config).await.unwrap();
