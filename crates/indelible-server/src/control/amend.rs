@@ -1,7 +1,7 @@
 //! What every act is: an event that amends the configuration. One act, one file.
 
 use super::{
-    effects::Effects,
+    effects::Workshop,
     error::{ControlError, Misfit},
     fold::Control,
     principal::{Concern, Principal},
@@ -76,8 +76,8 @@ pub(crate) trait Amend {
     /// Blocks.
     ///
     /// # Errors
-    /// [`ControlError::NotPrepared`].
-    fn prepare(&mut self, _: &dyn Effects) -> Result<(), ControlError> {
+    /// [`ControlError::NotPrepared`]; the act is not done then.
+    fn prepare(&mut self, _: &Workshop) -> Result<(), ControlError> {
         Ok(())
     }
 

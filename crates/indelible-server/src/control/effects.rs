@@ -1,7 +1,8 @@
 //! What acts have outside the configuration: logs on disk and their keys.
 
-use super::fold::LogEntry;
-use indelible_log::{Kind, LogError};
+use super::{error::ControlError, fold::LogEntry};
+use indelible_log::{AppendError, Kind, LogError};
+use std::sync::Arc;
 
 /// Makes the world agree with the configuration. All methods block.
 pub(crate) trait Effects: Send + Sync + std::fmt::Debug {
@@ -26,4 +27,30 @@ pub(crate) trait Effects: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// What the log says; it is tried again.
     fn agree(&self, log: &str, entry: &LogEntry) -> Result<(), LogError>;
+}
+
+/// Where an act makes what its event must name.
+#[derive(Debug)]
+pub(crate) struct Workshop {
+    effects: Arc<dyn Effects>,
+    unsure: Option<Arc<str>>,
+}
+
+impl Workshop {
+    /// `unsure`: why nobody knows whether the last event is durable, if that is so.
+    pub(super) fn new(effects: Arc<dyn Effects>, unsure: Option<Arc<str>>) -> Self {
+        Self { effects, unsure }
+    }
+
+    /// What makes logs and keys. While nobody knows whether an event is durable, nothing
+    /// does: that could replace the key of a log that the event refers to.
+    ///
+    /// # Errors
+    /// [`ControlError::Append`]: only a restart tells.
+    pub(super) fn effects(&self) -> Result<&dyn Effects, ControlError> {
+        match &self.unsure {
+            Some(reason) => Err(AppendError::Stopped(Arc::clone(reason)).into()),
+            None => Ok(self.effects.as_ref()),
+        }
+    }
 }

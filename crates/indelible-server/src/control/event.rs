@@ -4,7 +4,7 @@
 use super::{
     act::{ActApproved, ActProposed, ActRejected},
     amend::{Amend as _, Stamp, Target},
-    effects::Effects,
+    effects::Workshop,
     error::{ControlError, DecodeError, Misfit},
     fold::Control,
     grant::{GrantAdded, GrantRemoved},
@@ -80,8 +80,8 @@ macro_rules! changes {
             }
 
             /// Makes what its event must name. Blocks.
-            pub(crate) fn prepare(&mut self, effects: &dyn Effects) -> Result<(), ControlError> {
-                match self { $(Self::$name(change) => change.prepare(effects),)* }
+            pub(crate) fn prepare(&mut self, workshop: &Workshop) -> Result<(), ControlError> {
+                match self { $(Self::$name(change) => change.prepare(workshop),)* }
             }
 
             /// Applies it, or changes nothing.
@@ -109,11 +109,6 @@ impl Change {
 
     pub(crate) const fn is_about_an_act(&self) -> bool {
         matches!(self, Self::ActProposed(_) | Self::ActApproved(_) | Self::ActRejected(_))
-    }
-
-    /// Whether it must be made ready before its event can be written.
-    pub(crate) const fn is_prepared(&self) -> bool {
-        matches!(self, Self::LogCreated(_) | Self::KeyReplaced(_))
     }
 
     /// Whether `who` may do it at `now`, and it can be done.

@@ -2,7 +2,7 @@
 
 use super::{
     amend::{Amend, Stamp, Target},
-    effects::Effects,
+    effects::Workshop,
     error::{ControlError, Misfit, Thing},
     fold::Control,
     principal::Concern,
@@ -57,9 +57,9 @@ impl Amend for KeyReplaced {
         vec![Act::ReplaceKey]
     }
 
-    fn prepare(&mut self, effects: &dyn Effects) -> Result<(), ControlError> {
+    fn prepare(&mut self, workshop: &Workshop) -> Result<(), ControlError> {
         let not_prepared = |source| ControlError::NotPrepared { log: self.log.clone(), source };
-        self.vkey = effects.new_key(&self.log).map_err(not_prepared)?;
+        self.vkey = workshop.effects()?.new_key(&self.log).map_err(not_prepared)?;
         // If we crash here there is a key that nothing refers to.
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::{
     amend::{Amend, Stamp, Target},
-    effects::Effects,
+    effects::Workshop,
     error::{ControlError, Misfit, Thing},
     fold::{Control, LogEntry},
     principal::{Concern, Principal},
@@ -71,13 +71,14 @@ impl Amend for LogCreated {
         }
     }
 
-    fn prepare(&mut self, effects: &dyn Effects) -> Result<(), ControlError> {
-        self.vkey = effects.new_log(&self.log, self.kind).map_err(|source| match source {
-            LogError::Store(StoreError::AlreadyExists { .. }) => {
-                ControlError::LogExists(self.log.clone())
-            }
-            source => ControlError::NotPrepared { log: self.log.clone(), source },
-        })?;
+    fn prepare(&mut self, workshop: &Workshop) -> Result<(), ControlError> {
+        self.vkey =
+            workshop.effects()?.new_log(&self.log, self.kind).map_err(|source| match source {
+                LogError::Store(StoreError::AlreadyExists { .. }) => {
+                    ControlError::LogExists(self.log.clone())
+                }
+                source => ControlError::NotPrepared { log: self.log.clone(), source },
+            })?;
         // If we crash here there is a folder that nothing refers to.
         Ok(())
     }

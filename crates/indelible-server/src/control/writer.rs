@@ -4,7 +4,7 @@
 use super::{
     InForce, Written,
     act::ActProposed,
-    effects::Effects,
+    effects::{Effects, Workshop},
     error::ControlError,
     event::{Author, Change, Decoded, encode},
     fold::{Control, LogEntry},
@@ -23,8 +23,7 @@ pub(super) struct Writer {
     effects: Arc<dyn Effects>,
     /// Logs that do not agree with the configuration yet: tried again with each act.
     behind: BTreeSet<String>,
-    /// Why nobody knows whether the last event is durable. Until a restart tells, nothing
-    /// is prepared: that could replace the key of a log that the event refers to.
+    /// Why nobody knows whether the last event is durable: only a restart tells.
     unsure: Option<Arc<str>>,
 }
 
@@ -102,14 +101,8 @@ impl Writer {
     }
 
     async fn prepare(&self, mut change: Change) -> Result<Change, ControlError> {
-        if !change.is_prepared() {
-            return Ok(change);
-        }
-        if let Some(reason) = &self.unsure {
-            return Err(AppendError::Stopped(Arc::clone(reason)).into());
-        }
-        let effects = Arc::clone(&self.effects);
-        let preparing = move || change.prepare(effects.as_ref()).map(|()| change);
+        let workshop = Workshop::new(Arc::clone(&self.effects), self.unsure.clone());
+        let preparing = move || change.prepare(&workshop).map(|()| change);
         tokio::task::spawn_blocking(preparing).await.map_err(|_| ControlError::CutOff)?
     }
 

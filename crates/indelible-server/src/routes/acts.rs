@@ -12,6 +12,7 @@ use crate::{
         principal::{Asker, Concern},
     },
     error::{ApiError, Result},
+    redact,
 };
 use axum::{
     Json,
@@ -31,6 +32,15 @@ pub(crate) fn asker(caller: &Caller, reason: Option<String>) -> Result<Asker> {
 /// The status of an act that was done, or waits for a second person.
 pub(crate) const fn status(written: &Written, done: StatusCode) -> StatusCode {
     if written.pending.is_some() { StatusCode::ACCEPTED } else { done }
+}
+
+/// Refuses text that holds a credential: what is in `_control` stays there for ever.
+pub(crate) fn no_credential(member: &str, text: &str) -> Result<()> {
+    if redact::holds_credential(text) {
+        let problem = "holds a credential, which would be kept for ever: leave it out";
+        return Err(ApiError::invalid(format!("{member}: {problem}")).member(member));
+    }
+    Ok(())
 }
 
 /// Whether an act that waits is the business of `principal`.

@@ -8,7 +8,7 @@ use crate::{
         new_id,
     },
     error::{ApiError, Result},
-    routes::acts::{asker, status},
+    routes::acts::{asker, no_credential, status},
 };
 use axum::{
     Json,
@@ -30,6 +30,7 @@ pub(crate) async fn add_grant(
 ) -> Result<(StatusCode, Json<Done>)> {
     let wanted: AddGrant = app.bodies.receive_json(caller.who(), &headers, body).await?;
     wanted.grant.check().map_err(|e| ApiError::invalid(e.to_string()).member("grant"))?;
+    no_credential("subject", &wanted.subject)?;
     let id = new_id("g")?;
     let act = GrantAdded { id: id.clone(), subject: wanted.subject, grant: wanted.grant };
     let written = app.control.act(asker(&caller, wanted.reason)?, act).await?;

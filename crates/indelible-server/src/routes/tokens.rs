@@ -10,7 +10,7 @@ use crate::{
         token::{TokenIssued, TokenRevoked},
     },
     error::{ApiError, Result},
-    routes::acts::{asker, status},
+    routes::acts::{asker, no_credential, status},
 };
 use axum::{
     Json,
@@ -41,6 +41,7 @@ pub(crate) async fn create_token(
     if name.is_empty() || name.chars().count() > MAX_NAME || name.chars().any(char::is_control) {
         return Err(ApiError::invalid("name: expected 1 to 128 characters").member("name"));
     }
+    no_credential("name", name)?;
     if wanted.grants.is_empty() || wanted.grants.len() > MAX_GRANTS {
         return Err(ApiError::invalid(format!(
             "grants: has {}, expected 1 to {MAX_GRANTS}",

@@ -5,7 +5,7 @@ use crate::{
     app::App,
     control::view::{ViewDeleted, ViewSaved},
     error::{ApiError, Result},
-    routes::acts::asker,
+    routes::acts::{asker, no_credential},
 };
 use axum::{
     Json,
@@ -76,6 +76,9 @@ pub(crate) async fn save_view(
         );
     }
     app.log(&log)?;
+    for (member, text) in [("q", Some(&wanted.q)), ("description", wanted.description.as_ref())] {
+        no_credential(member, text.map_or("", String::as_str))?;
+    }
     let (q, description) = (wanted.q, wanted.description);
     let act = ViewSaved { log, view: view.clone(), q, description };
     let written = app.control.act(asker(&caller, None)?, act).await?;

@@ -5,9 +5,10 @@ mod shares;
 
 use crate::{
     access::{certificate, peer::Peer},
-    app::{App, Config, StartError},
+    app::{App, StartError},
     chores,
     http::wrap::wrap,
+    settings::Config,
     table,
     tls::Tls,
 };

@@ -74,7 +74,10 @@ async fn a_bootstrap_file_that_others_can_read_or_that_holds_no_token_is_refused
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
         let refused = TestServer::start(&config).await.err().unwrap();
         let StartError::Bootstrap(problem) = refused else { panic!("{refused}") };
-        assert!(problem.contains(said) && !problem.contains("hunter2"), "{problem}");
+        assert!(
+            problem.to_string().contains(said) && !problem.to_string().contains("hunter2"),
+            "{problem}"
+        );
     }
 }
 

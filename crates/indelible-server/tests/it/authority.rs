@@ -335,12 +335,49 @@ async fn a_revoked_token_never_comes_back() {
     config.access.new_operator_token = true;
     let refused = TestServer::start(&config).await.err().unwrap();
     let StartError::Bootstrap(said) = refused else { panic!("{refused}") };
+    let said = said.to_string();
     assert!(said.contains("remove the file") && !said.contains(&leaked), "{said}");
     std::fs::remove_file(&file).unwrap();
     let server = TestServer::start(&config).await.unwrap();
     assert_ne!(server.operator, leaked);
     let whoami = server.call(server.as_token(&leaked, Method::GET, "/v1/whoami")).await;
     TestServer::check_error(&whoami, 401, "unauthenticated");
+    server.stop().await;
+}
+
+/// What is in `_control` stays there: no credential gets into it.
+#[tokio::test]
+async fn credentials_do_not_get_into_control() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::with_log(folder.path()).await;
+    let secret = server.issue(&["reader:prod"]).await;
+    let size = server.get("/v1/logs/_control").await.1["size"].clone();
+    let encoded = secret.replace('_', "%5F");
+    for text in [secret.clone(), format!("x {encoded}")] {
+        let reader = json!({ "role": "reader", "log": "prod" });
+        for (method, path, member, body) in [
+            (Method::PUT, "/v1/logs/prod/views/v", "q", json!({ "q": text })),
+            (
+                Method::PUT,
+                "/v1/logs/prod/views/v",
+                "description",
+                json!({ "q": "x", "description": text }),
+            ),
+            (Method::POST, "/v1/tokens", "name", json!({ "name": text, "grants": [reader] })),
+            (
+                Method::POST,
+                "/v1/grants",
+                "subject",
+                json!({ "subject": format!("group:{text}"), "grant": reader }),
+            ),
+        ] {
+            let answer = send(&server, &server.token, method, path, body).await;
+            let said = TestServer::check_error(&answer, 400, "invalid_request");
+            assert_eq!(said["member"], member, "{said}");
+            assert!(!said.to_string().contains(&secret), "{said}");
+        }
+    }
+    assert_eq!(server.get("/v1/logs/_control").await.1["size"], size);
     server.stop().await;
 }
 
