@@ -4,6 +4,8 @@
 use crate::{
     field::Field,
     index::{LogIndex, Snapshot},
+    kept::{self, Key},
+    part::{Part, Values, What},
     piece::Piece,
     plan::Plan,
     query::Query,
@@ -13,7 +15,6 @@ use crate::{
 };
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
-use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -24,11 +25,6 @@ use std::{
 const TIME: Duration = Duration::from_secs(30);
 /// Buckets of a histogram at most.
 pub(crate) const MAX_BUCKETS: usize = 10_000;
-/// Records of the smallest piece whose results are kept.
-const KEPT_RECORDS: u64 = 4096;
-/// Entries of all results that are kept, and of the largest of them.
-const KEPT_ENTRIES: usize = 400_000;
-const KEPT_LARGEST: usize = 20_000;
 
 /// The values of one field (their first 200 bytes) and how often each stands in the records found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,75 +44,6 @@ pub struct Histogram {
     /// Count of each bucket that is not empty, and its most frequent values.
     pub buckets: Buckets<(u64, Vec<(String, u64)>)>,
 }
-
-/// What is counted in one piece.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum What {
-    Count,
-    Facet(Field),
-    Histogram { interval_us: i64, by: Option<Field> },
-}
-
-/// What one piece adds.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Part {
-    count: u64,
-    values: HashMap<String, u64>,
-    buckets: HashMap<i64, (u64, HashMap<String, u64>)>,
-}
-
-/// What pieces (start, end) add up to.
-#[derive(Debug, Default)]
-pub(crate) struct Kept {
-    parts: HashMap<(u64, u64, Arc<str>, What), Arc<Part>>,
-    entries: usize,
-}
-
-impl Kept {
-    fn keep(&mut self, key: (u64, u64, Arc<str>, What), part: &Arc<Part>) {
-        if part.entries() > KEPT_LARGEST {
-            return;
-        }
-        if self.entries + part.entries() > KEPT_ENTRIES {
-            *self = Self::default();
-        }
-        self.entries += part.entries();
-        self.parts.insert(key, Arc::clone(part));
-    }
-}
-
-impl Part {
-    /// Takes the values of another.
-    pub(crate) fn set_values(&mut self, other: Self) {
-        self.values = other.values;
-    }
-
-    /// The values alone.
-    pub(crate) fn only_values(self) -> Self {
-        Self { values: self.values, ..Self::default() }
-    }
-
-    /// The buckets alone, in longer ones.
-    pub(crate) fn in_buckets_of(self, interval_us: i64) -> Self {
-        let mut longer = Self::default();
-        for (start, (count, values)) in self.buckets {
-            let start = start.div_euclid(interval_us).saturating_mul(interval_us);
-            let bucket = longer.buckets.entry(start).or_default();
-            bucket.0 += count;
-            for (value, count) in values {
-                *bucket.1.entry(value).or_default() += count;
-            }
-        }
-        longer
-    }
-
-    pub(crate) fn entries(&self) -> usize {
-        1 + self.values.len()
-            + self.buckets.values().map(|(_, values)| 1 + values.len()).sum::<usize>()
-    }
-}
-
-type Values = HashMap<String, u64>;
 
 /// The sum of counts by value, of a bucket or of everything.
 fn sum<'a>(of: &[&'a Values]) -> FxHashMap<&'a str, u64> {
@@ -210,21 +137,36 @@ impl LogIndex {
     ) -> Result<Vec<Arc<Part>>, SearchError> {
         let Snapshot { pieces, .. } = self.snapshot();
         let plan = Plan::of(query, self.columns());
-        let name: Arc<str> = format!("{query:?}").into();
         pieces
             .par_iter()
             .map(|piece| {
-                let key = (piece.start, piece.end, Arc::clone(&name), what.clone());
-                if let Some(kept) = self.kept().lock().parts.get(&key) {
-                    return Ok(Arc::clone(kept));
+                let during = piece.during(&plan.times)?;
+                if during.is_nothing() {
+                    return Ok(Arc::default());
                 }
-                let part = match rollup::kept(piece, query, what) {
+                // Times that all of a piece is in ask nothing of it: "the last seven days"
+                // is the same question in nearly every piece, whenever it is asked.
+                let key = Key {
+                    index: self.number(),
+                    start: piece.start,
+                    end: piece.end,
+                    query: kept::digest(&plan.rest, during.divides()),
+                    what: what.clone(),
+                };
+                if let Some(kept) = kept::find(&key) {
+                    return Ok(kept);
+                }
+                let rolled_up = match during.divides() {
+                    [] => rollup::kept(piece, &plan.rest, what),
+                    _ => None,
+                };
+                let part = match rolled_up {
                     Some(part) => part,
                     None => self.part(piece, &plan, query, what, deadline)?,
                 };
                 let part = Arc::new(part);
-                if piece.end - piece.start >= KEPT_RECORDS {
-                    self.kept().lock().keep(key, &part);
+                if self.keeps(piece) {
+                    kept::keep(key, &part);
                 }
                 Ok(part)
             })
@@ -362,4 +304,60 @@ fn names(
         *named.entry(text.clone()).or_default() += count;
     }
     Ok(named)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests state their expectations by failing")]
+
+    use super::*;
+    use crate::{IndexOptions, parse};
+    use indelible_event::{NATIVE, format_named};
+    use indelible_log::{Batch, DataDir, Kind, Log, Options};
+
+    #[test]
+    fn the_last_seven_days_are_one_question_however_often_they_are_asked_for() {
+        const DAY: i64 = 86_400_000_000;
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options { journal_capacity: (4096, 1 << 20), ..Options::default() };
+        let data = DataDir::open_or_create(folder.path(), Some("test.example")).unwrap();
+        data.create_log("prod", Kind::Events, &options).unwrap();
+        let log = Arc::new(Log::open(data.store("prod").unwrap(), &options).unwrap());
+        let (now, header) = log.header("token:abc", NATIVE);
+        let mut batch = Batch::new();
+        for day in 1..=16 {
+            let event = format!(
+                r#"{{"time":"2026-03-{day:02}T12:00:00Z","action":"a.b","actor":{{"type":"user","id":"ada"}},"outcome":{{"result":"success"}}}}"#
+            );
+            log.stage(&mut batch, &header, now, format_named(NATIVE).unwrap(), &event).unwrap();
+        }
+        log.append(batch).unwrap();
+        let small = IndexOptions { shard: 64, step: 8, fan_in: 3 };
+        let index = LogIndex::open(log, &folder.path().join("index"), small).unwrap();
+        while index.extend().unwrap() {}
+        // The ninth to the sixteenth of March are the second piece.
+        let pieces = index.snapshot().pieces;
+        let [first, second] = pieces.as_slice() else { unreachable!("{pieces:?}") };
+        let digest = |piece: &Piece, text: &str, now: i64| {
+            let plan = Plan::of(&parse(text, now).unwrap(), index.columns());
+            kept::digest(&plan.rest, piece.during(&plan.times).unwrap().divides())
+        };
+        let march_17 = 1_773_705_600_000_000;
+        let (text, always) = ("action:a.b after:9d", "action:a.b before:2027");
+        let asked = digest(second, text, march_17);
+        for later in [1, DAY / 7, DAY / 3] {
+            assert_eq!(digest(second, text, march_17 + later), asked, "{later} µs later");
+        }
+        assert_eq!(digest(second, always, 0), asked);
+        // Where the time divides a piece it is another question each time.
+        assert_ne!(digest(first, text, march_17 - 3 * DAY), digest(first, always, 0));
+        assert_ne!(digest(second, "action:a.c after:9d", march_17), asked);
+        for now in [march_17 - 3 * DAY, march_17, march_17 + DAY] {
+            let query = parse(text, now).unwrap();
+            let expected = u64::try_from((march_17 - now) / DAY + 9).unwrap();
+            for _ in 0..2 {
+                assert_eq!(count(&[(&index, &query)]).unwrap(), expected, "{now}");
+            }
+        }
+    }
 }

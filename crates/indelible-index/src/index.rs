@@ -1,7 +1,7 @@
 //! The index of one log: which pieces there are, and how they come and go.
 
 use crate::{
-    aggregate::Kept,
+    kept,
     piece::{Piece, range_of},
     schema::Columns,
 };
@@ -63,7 +63,8 @@ pub struct LogIndex {
     pieces: RwLock<Arc<Vec<Arc<Piece>>>>,
     indexed: watch::Sender<u64>,
     problem: Mutex<Option<Arc<str>>>,
-    kept: Mutex<Kept>,
+    /// Under which results of it are kept.
+    number: u64,
     /// Held by the one that adds pieces, and by the one that merges some.
     extending: Mutex<()>,
     merging: Mutex<()>,
@@ -83,7 +84,7 @@ impl LogIndex {
             pieces: RwLock::default(),
             indexed: watch::channel(0).0,
             problem: Mutex::default(),
-            kept: Mutex::default(),
+            number: kept::next_index(),
             extending: Mutex::default(),
             merging: Mutex::default(),
         };
@@ -154,8 +155,14 @@ impl LogIndex {
         &self.columns
     }
 
-    pub(crate) const fn kept(&self) -> &Mutex<Kept> {
-        &self.kept
+    pub(crate) const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether results of a piece are kept: those of small ones are soon counted anew, and
+    /// the pieces soon merged.
+    pub(crate) const fn keeps(&self, piece: &Piece) -> bool {
+        piece.end - piece.start >= self.options.shard / 256
     }
 
     pub(crate) fn log(&self) -> &Log {

@@ -17,6 +17,8 @@ mod aggregate;
 mod doc;
 mod field;
 mod index;
+mod kept;
+mod part;
 mod piece;
 mod plan;
 mod query;

@@ -70,12 +70,20 @@ pub(crate) struct During {
     pub(crate) span: Range<u32>,
     /// What each inside must still be asked.
     checks: Vec<(Column<i64>, Range<i64>)>,
+    /// The times (received, from, to) that some documents of the piece have, and others
+    /// not.
+    divides: Vec<(bool, i64, i64)>,
 }
 
 impl During {
     /// Whether no document can have the times.
     pub(crate) fn is_nothing(&self) -> bool {
         self.span.is_empty()
+    }
+
+    /// The times that the whole piece does not have.
+    pub(crate) fn divides(&self) -> &[(bool, i64, i64)] {
+        &self.divides
     }
 
     /// Whether a document in the span has the times.
@@ -222,10 +230,10 @@ impl Piece {
 
     /// What these times (received, from, to) mean in this piece.
     pub(crate) fn during(&self, times: &[(bool, i64, i64)]) -> Result<During> {
-        let nothing = During { span: 0..0, checks: Vec::new() };
+        let nothing = During { span: 0..0, checks: Vec::new(), divides: Vec::new() };
         let Some(segment) = self.segment() else { return Ok(nothing) };
         let docs = segment.max_doc();
-        let mut during = During { span: 0..docs, checks: Vec::new() };
+        let mut during = During { span: 0..docs, checks: Vec::new(), divides: Vec::new() };
         for (is_received, from, to) in times.iter().copied() {
             let (known, column) =
                 if is_received { (&self.received, "received") } else { (&self.occurred, "time") };
@@ -246,6 +254,7 @@ impl Piece {
                 (first as u32 * zone_size(docs), (last as u32 + 1) * zone_size(docs));
             during.span = during.span.start.max(first)..during.span.end.min(end);
             during.checks.push((values, from..to));
+            during.divides.push((is_received, from, to));
         }
         Ok(during)
     }

@@ -3,9 +3,9 @@
 //! for a log of any size but for the number of its shards.
 
 use crate::{
-    aggregate::{Part, What},
     field::{FIELD_NAMES, Field},
     index::LogIndex,
+    part::{Part, What},
     piece::{Piece, other},
     query::Query,
     search::SearchError,

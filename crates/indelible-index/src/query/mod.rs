@@ -49,6 +49,16 @@ pub(crate) enum Leaf {
     TargetOf(String, Value),
 }
 
+impl Node {
+    fn is_all(&self) -> bool {
+        match self {
+            Self::All => true,
+            Self::And(nodes) => nodes.iter().all(Self::is_all),
+            Self::Or(_) | Self::Not(_) | Self::Leaf(_) => false,
+        }
+    }
+}
+
 /// A part of a log that somebody may see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
@@ -92,11 +102,7 @@ impl Query {
 
     /// Whether it says nothing, so that every record matches.
     pub(crate) fn is_all(&self) -> bool {
-        match &self.root {
-            Node::All => true,
-            Node::And(nodes) => nodes.is_empty(),
-            Node::Or(_) | Node::Not(_) | Node::Leaf(_) => false,
-        }
+        self.root.is_all()
     }
 
     /// Whether a record matches.
