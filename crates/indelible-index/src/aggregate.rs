@@ -2,29 +2,19 @@
 //! changes, so it is kept.
 
 use crate::{
+    count::{MAX_BUCKETS, TIME, count_piece},
     field::Field,
     index::{LogIndex, Snapshot},
     kept::{self, Key},
-    part::{Part, Values, What},
-    piece::Piece,
     plan::Plan,
     query::Query,
     rollup,
-    schema::counted_name,
-    search::{Deadline, Prepared, SearchError},
+    tally::{Tally, Values, What},
+    walk::{Deadline, SearchError},
 };
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    time::Duration,
-};
-
-/// Time for one count over everything.
-const TIME: Duration = Duration::from_secs(30);
-/// Buckets of a histogram at most.
-pub(crate) const MAX_BUCKETS: usize = 10_000;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The values of one field (their first 200 bytes) and how often each stands in the records found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +108,7 @@ pub fn histogram(
 }
 
 /// What each piece of each index adds.
-fn parts(of: &[Searched<'_>], what: &What) -> Result<Vec<Arc<Part>>, SearchError> {
+fn parts(of: &[Searched<'_>], what: &What) -> Result<Vec<Arc<Tally>>, SearchError> {
     let deadline = Deadline::after(TIME);
     let mut parts = Vec::new();
     for (index, query) in of {
@@ -134,7 +124,7 @@ impl LogIndex {
         query: &Query,
         what: &What,
         deadline: Deadline,
-    ) -> Result<Vec<Arc<Part>>, SearchError> {
+    ) -> Result<Vec<Arc<Tally>>, SearchError> {
         let Snapshot { pieces, .. } = self.snapshot();
         let plan = Plan::of(query, self.columns());
         pieces
@@ -160,150 +150,18 @@ impl LogIndex {
                     [] => rollup::kept(piece, &plan.rest, what),
                     _ => None,
                 };
-                let part = match rolled_up {
-                    Some(part) => part,
-                    None => self.part(piece, &plan, query, what, deadline)?,
+                let tally = match rolled_up {
+                    Some(tally) => tally,
+                    None => count_piece(self.log(), piece, &plan, query, what, deadline)?,
                 };
-                let part = Arc::new(part);
+                let tally = Arc::new(tally);
                 if self.keeps(piece) {
-                    kept::keep(key, &part);
+                    kept::keep(key, &tally);
                 }
-                Ok(part)
+                Ok(tally)
             })
             .collect()
     }
-
-    /// Counts all records of a piece.
-    pub(crate) fn count_all(&self, piece: &Piece, what: &What) -> Result<Part, SearchError> {
-        let query = Query::all();
-        self.part(piece, &Plan::of(&query, self.columns()), &query, what, Deadline::after(TIME))
-    }
-
-    fn part(
-        &self,
-        piece: &Piece,
-        plan: &Plan,
-        query: &Query,
-        what: &What,
-        deadline: Deadline,
-    ) -> Result<Part, SearchError> {
-        let mut part = Part::default();
-        let (Some(prepared), Some(segment)) =
-            (Prepared::new(self, piece, plan, query)?, piece.segment())
-        else {
-            return Ok(part);
-        };
-        match what {
-            What::Count if prepared.is_counted() => {
-                part.count = prepared.weight.count(segment)?.into();
-            }
-            What::Count => prepared.each(deadline, |_| {
-                part.count += 1;
-                Ok(())
-            })?,
-            What::Facet(field) => {
-                let Some(column) = segment.fast_fields().str(&counted_name(*field))? else {
-                    return Ok(part);
-                };
-                let mut counts = Ords::default();
-                let mut own = Vec::new();
-                prepared.each(deadline, |doc| {
-                    own.clear();
-                    own.extend(column.term_ords(doc));
-                    own.sort_unstable();
-                    own.dedup();
-                    own.iter().for_each(|ord| *counts.entry(*ord).or_default() += 1);
-                    Ok(())
-                })?;
-                part.values = names(&column, counts)?;
-            }
-            What::Histogram { interval_us, by } => {
-                let times = segment.fast_fields().i64("time")?;
-                let column = match by {
-                    Some(field) => segment.fast_fields().str(&counted_name(*field))?,
-                    None => None,
-                };
-                let ords = column.as_ref().map(|column| column.ords());
-                let mut buckets = HashMap::new();
-                // Neighbours mostly fall in the same bucket.
-                let mut current = Bucket::default();
-                prepared.each(deadline, |doc| {
-                    if let Some(time) = times.first(doc) {
-                        if !current.holds(time, *interval_us) {
-                            current.leave(&mut buckets)?;
-                            current = Bucket::of(time, *interval_us);
-                        }
-                        current.count += 1;
-                        if let Some(ord) = ords.and_then(|ords| ords.first(doc)) {
-                            *current.ords.entry(ord).or_default() += 1;
-                        }
-                    }
-                    Ok(())
-                })?;
-                current.leave(&mut buckets)?;
-                for (start, (count, ords)) in buckets {
-                    let values = match &column {
-                        Some(column) => names(column, ords)?,
-                        None => HashMap::new(),
-                    };
-                    part.buckets.insert(start, (count, values));
-                }
-            }
-        }
-        Ok(part)
-    }
-}
-
-/// A bucket of a histogram that is being counted, values by their number.
-#[derive(Default)]
-struct Bucket {
-    start: i64,
-    count: u64,
-    ords: Ords,
-}
-
-type Ords = FxHashMap<u64, u64>;
-
-impl Bucket {
-    fn of(time: i64, interval_us: i64) -> Self {
-        let start = time.div_euclid(interval_us).saturating_mul(interval_us);
-        Self { start, ..Self::default() }
-    }
-
-    const fn holds(&self, time: i64, interval_us: i64) -> bool {
-        self.count > 0 && self.start <= time && time.saturating_sub(self.start) < interval_us
-    }
-
-    /// Adds it to those that were counted before.
-    fn leave(&mut self, buckets: &mut HashMap<i64, (u64, Ords)>) -> Result<(), SearchError> {
-        if self.count == 0 {
-            return Ok(());
-        }
-        let bucket = buckets.entry(self.start).or_default();
-        bucket.0 += std::mem::take(&mut self.count);
-        for (ord, count) in self.ords.drain() {
-            *bucket.1.entry(ord).or_default() += count;
-        }
-        match buckets.len() > MAX_BUCKETS {
-            true => Err(SearchError::TooManyBuckets),
-            false => Ok(()),
-        }
-    }
-}
-
-/// Counts by value instead of by number of the value.
-fn names(
-    column: &tantivy::columnar::StrColumn,
-    counts: Ords,
-) -> Result<HashMap<String, u64>, SearchError> {
-    let mut named = HashMap::with_capacity(counts.len());
-    let mut text = String::new();
-    for (ord, count) in counts {
-        text.clear();
-        column.ord_to_str(ord, &mut text).map_err(crate::piece::other)?;
-        *named.entry(text.clone()).or_default() += count;
-    }
-    Ok(named)
 }
 
 #[cfg(test)]
@@ -311,7 +169,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests state their expectations by failing")]
 
     use super::*;
-    use crate::{IndexOptions, parse};
+    use crate::{IndexOptions, parse, piece::Piece};
     use indelible_event::{NATIVE, format_named};
     use indelible_log::{Batch, DataDir, Kind, Log, Options};
 

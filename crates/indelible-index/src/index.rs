@@ -3,6 +3,7 @@
 use crate::{
     kept,
     piece::{Piece, range_of},
+    rollup::roll_up,
     schema::Columns,
 };
 use indelible_log::{Log, chain};
@@ -249,7 +250,7 @@ impl LogIndex {
         let old = pieces.get(run.clone()).unwrap_or_default();
         let mut merged = Piece::merge(&self.log, &self.columns, &self.folder, old)?;
         if merged.end - merged.start == self.options.shard {
-            if let Err(error) = self.roll_up(&merged) {
+            if let Err(error) = roll_up(&self.log, &self.columns, &merged) {
                 tracing::warn!(
                     error = chain(&error),
                     "a shard is not added up; it is counted when asked"

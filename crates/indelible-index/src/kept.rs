@@ -3,8 +3,8 @@
 //! all indexes of the process together, and what was not asked for longest goes first.
 
 use crate::{
-    part::{Part, What},
     query::Query,
+    tally::{Tally, What},
 };
 use lru::LruCache;
 use parking_lot::Mutex;
@@ -44,27 +44,27 @@ pub(crate) struct Key {
 /// Results, in the order of their last use.
 #[derive(Debug)]
 struct Kept {
-    parts: LruCache<Key, (usize, Arc<Part>)>,
+    tallies: LruCache<Key, (usize, Arc<Tally>)>,
     bytes: usize,
     most: usize,
 }
 
 impl Kept {
     fn new(most: usize) -> Self {
-        Self { parts: LruCache::unbounded(), bytes: 0, most }
+        Self { tallies: LruCache::unbounded(), bytes: 0, most }
     }
 
-    fn keep(&mut self, key: Key, part: &Arc<Part>) {
-        let bytes = part.bytes() + size_of::<(Key, usize)>() + ENTRY;
+    fn keep(&mut self, key: Key, tally: &Arc<Tally>) {
+        let bytes = tally.bytes() + size_of::<(Key, usize)>() + ENTRY;
         if bytes > self.most / LARGEST_SHARE {
             return;
         }
         self.bytes += bytes;
-        if let Some((_, (replaced, _))) = self.parts.push(key, (bytes, Arc::clone(part))) {
+        if let Some((_, (replaced, _))) = self.tallies.push(key, (bytes, Arc::clone(tally))) {
             self.bytes -= replaced;
         }
         while self.bytes > self.most {
-            let Some((_, (oldest, _))) = self.parts.pop_lru() else { break };
+            let Some((_, (oldest, _))) = self.tallies.pop_lru() else { break };
             self.bytes -= oldest;
         }
     }
@@ -86,13 +86,13 @@ pub(crate) fn digest(rest: &Query, times: &[(bool, i64, i64)]) -> [u8; 32] {
 }
 
 /// The result, if it is kept.
-pub(crate) fn find(key: &Key) -> Option<Arc<Part>> {
-    KEPT.lock().parts.get(key).map(|(_, part)| Arc::clone(part))
+pub(crate) fn find(key: &Key) -> Option<Arc<Tally>> {
+    KEPT.lock().tallies.get(key).map(|(_, tally)| Arc::clone(tally))
 }
 
 /// Keeps a result, unless it is too large.
-pub(crate) fn keep(key: Key, part: &Arc<Part>) {
-    KEPT.lock().keep(key, part);
+pub(crate) fn keep(key: Key, tally: &Arc<Tally>) {
+    KEPT.lock().keep(key, tally);
 }
 
 #[cfg(test)]
@@ -106,14 +106,14 @@ mod tests {
         Key { index: 0, start: 0, end: 4096, query, what: What::Count }
     }
 
-    fn facet(values: usize) -> Arc<Part> {
+    fn facet(values: usize) -> Arc<Tally> {
         let values = (0..values).map(|n| (format!("value {n:>60}"), 1)).collect();
-        Arc::new(Part { values, ..Part::default() })
+        Arc::new(Tally { values, ..Tally::default() })
     }
 
     /// What the entries weigh when each is weighed anew.
     fn weigh(kept: &Kept) -> usize {
-        kept.parts.iter().map(|(_, (bytes, _))| bytes).sum()
+        kept.tallies.iter().map(|(_, (bytes, _))| bytes).sum()
     }
 
     #[test]
@@ -124,7 +124,7 @@ mod tests {
             let query = format!("n{n} {}", "x".repeat(8000 * (n % 2)));
             kept.keep(key(&query), &facet(n % 40));
             assert!(kept.bytes <= 1 << 20);
-            assert_eq!(kept.parts.len().min(50), (n + 1).min(50), "something is kept");
+            assert_eq!(kept.tallies.len().min(50), (n + 1).min(50), "something is kept");
         }
         assert_eq!(kept.bytes, weigh(&kept));
     }
@@ -135,7 +135,7 @@ mod tests {
         assert!(facet(1000).bytes() >= 1000 * (66 + 32));
         let mut kept = Kept::new(1 << 20);
         kept.keep(key("large"), &facet(1000));
-        assert_eq!((kept.parts.len(), kept.bytes), (0, 0), "larger than its share");
+        assert_eq!((kept.tallies.len(), kept.bytes), (0, 0), "larger than its share");
     }
 
     #[test]
@@ -145,9 +145,9 @@ mod tests {
         kept.keep(key("asked for once"), &facet(1));
         for n in 0..1000 {
             kept.keep(key(&format!("n{n}")), &facet(1));
-            assert!(kept.parts.get(&key("asked for again")).is_some(), "after {n}");
+            assert!(kept.tallies.get(&key("asked for again")).is_some(), "after {n}");
         }
-        assert!(kept.parts.get(&key("asked for once")).is_none());
+        assert!(kept.tallies.get(&key("asked for once")).is_none());
     }
 
     #[test]
@@ -156,6 +156,6 @@ mod tests {
         kept.keep(key("a"), &facet(10));
         let once = kept.bytes;
         kept.keep(key("a"), &facet(10));
-        assert_eq!((kept.parts.len(), kept.bytes), (1, once));
+        assert_eq!((kept.tallies.len(), kept.bytes), (1, once));
     }
 }

@@ -14,11 +14,11 @@
 #![warn(missing_docs)]
 
 mod aggregate;
+mod count;
 mod doc;
 mod field;
 mod index;
 mod kept;
-mod part;
 mod piece;
 mod plan;
 mod query;
@@ -26,6 +26,8 @@ mod range;
 mod rollup;
 mod schema;
 mod search;
+mod tally;
+mod walk;
 
 pub use aggregate::{Buckets, Facet, Histogram, Searched, count, facet, histogram};
 pub use doc::{Doc, Source};
@@ -34,4 +36,5 @@ pub use index::{IndexError, IndexOptions, LogIndex};
 pub use query::{
     EXAMPLES, Part, Query, QueryError, fields_help, length_us, parse, reference_markdown,
 };
-pub use search::{Hits, Order, SearchError};
+pub use search::{Hits, Order};
+pub use walk::SearchError;

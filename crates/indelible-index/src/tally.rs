@@ -17,7 +17,7 @@ pub(crate) type Values = HashMap<String, u64>;
 
 /// What one piece adds.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Part {
+pub(crate) struct Tally {
     pub(crate) count: u64,
     pub(crate) values: Values,
     /// By the start of the bucket, in microseconds.
@@ -27,7 +27,7 @@ pub(crate) struct Part {
 /// What an allocation costs beside what was asked for.
 const ALLOCATION: usize = 16;
 
-impl Part {
+impl Tally {
     /// Takes the values of another.
     pub(crate) fn set_values(&mut self, other: Self) {
         self.values = other.values;
