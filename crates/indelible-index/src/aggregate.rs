@@ -3,15 +3,14 @@
 
 use crate::{
     count::{MAX_BUCKETS, TIME, count_piece},
-    field::Field,
     index::{LogIndex, Snapshot},
     kept::{self, Key},
     plan::Plan,
-    query::Query,
     rollup,
     tally::{Tally, Values, What},
     walk::{Deadline, SearchError},
 };
+use indelible_query::{Field, Query};
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use std::{collections::BTreeMap, sync::Arc};
@@ -169,9 +168,10 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests state their expectations by failing")]
 
     use super::*;
-    use crate::{IndexOptions, parse, piece::Piece};
+    use crate::{index::IndexOptions, piece::Piece};
     use indelible_event::{NATIVE, format_named};
     use indelible_log::{Batch, DataDir, Kind, Log, Options};
+    use indelible_query::parse;
 
     #[test]
     fn the_last_seven_days_are_one_question_however_often_they_are_asked_for() {

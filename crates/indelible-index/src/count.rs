@@ -3,12 +3,12 @@
 use crate::{
     piece::Piece,
     plan::Plan,
-    query::Query,
     schema::counted_name,
     tally::{Tally, What},
     walk::{Deadline, Prepared, SearchError},
 };
 use indelible_log::Log;
+use indelible_query::Query;
 use rustc_hash::FxHashMap;
 use std::{collections::HashMap, time::Duration};
 

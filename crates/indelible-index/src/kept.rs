@@ -2,10 +2,8 @@
 //! but whoever may read may also ask anything, so what is kept has a bound in bytes, for
 //! all indexes of the process together, and what was not asked for longest goes first.
 
-use crate::{
-    query::Query,
-    tally::{Tally, What},
-};
+use crate::tally::{Tally, What};
+use indelible_query::{Query, TimeRange};
 use lru::LruCache;
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
@@ -76,9 +74,9 @@ pub(crate) fn next_index() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// What stands in a key for a query: what it asks beside times, and the times (received,
-/// from, to) that divide the piece.
-pub(crate) fn digest(rest: &Query, times: &[(bool, i64, i64)]) -> [u8; 32] {
+/// What stands in a key for a query: what it asks beside times, and the times that divide
+/// the piece.
+pub(crate) fn digest(rest: &Query, times: &[TimeRange]) -> [u8; 32] {
     let mut times = times.to_vec();
     times.sort_unstable();
     times.dedup();
@@ -102,7 +100,7 @@ mod tests {
     use super::*;
 
     fn key(query: &str) -> Key {
-        let query = digest(&crate::parse(query, 0).unwrap(), &[]);
+        let query = digest(&indelible_query::parse(query, 0).unwrap(), &[]);
         Key { index: 0, start: 0, end: 4096, query, what: What::Count }
     }
 

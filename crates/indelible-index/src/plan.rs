@@ -2,11 +2,11 @@
 //! matches, and one that finds none that does not.
 
 use crate::{
-    doc::{MAX_TOKEN, TIMES, lower, tokens},
-    field::Field,
-    query::{DataValue, Leaf, Node, Query, Value},
     range::InRange,
     schema::{Columns, Of, is_long, value_of},
+};
+use indelible_query::{
+    DataValue, Field, Leaf, MAX_TOKEN, Node, Query, TIMES, TimeRange, Value, lower, tokens,
 };
 use std::{net::IpAddr, ops::Bound};
 use tantivy::{
@@ -31,18 +31,18 @@ pub(crate) struct Plan {
     /// At least every match.
     pub(crate) upper: Boxed,
     pub(crate) trust: Trust,
-    /// Times that every match is in: (received, from, to).
-    pub(crate) times: Vec<(bool, i64, i64)>,
+    /// Times that every match is in: they are asked of the columns, zone by zone, not of
+    /// the index.
+    pub(crate) times: Vec<TimeRange>,
     /// The query without these times.
     pub(crate) rest: Query,
 }
 
 impl Plan {
     pub(crate) fn of(query: &Query, columns: &Columns) -> Self {
-        let mut times = Vec::new();
-        let rest = take_times(&query.root, &mut times);
-        let Pair { upper, trust, .. } = plan(&rest, columns);
-        Self { upper, trust, times, rest: Query { root: rest } }
+        let (rest, times) = query.without_times();
+        let Pair { upper, trust, .. } = plan(&rest.root, columns);
+        Self { upper, trust, times, rest }
     }
 }
 
@@ -62,19 +62,6 @@ impl Pair {
 
     fn exact(query: Boxed) -> Self {
         Self::new(query.box_clone(), query, Trust::Exact)
-    }
-}
-
-/// Takes out the times that every match is in: they are asked of the columns, zone by
-/// zone, not of the index.
-fn take_times(node: &Node, times: &mut Vec<(bool, i64, i64)>) -> Node {
-    match node {
-        Node::And(nodes) => Node::And(nodes.iter().map(|node| take_times(node, times)).collect()),
-        Node::Leaf(Leaf::Time { received, from, to }) => {
-            times.push((*received, *from, *to));
-            Node::All
-        }
-        other => other.clone(),
     }
 }
 
@@ -189,7 +176,7 @@ fn leaf_plan(leaf: &Leaf, columns: &Columns) -> Pair {
             by_words(text, true, columns)
         }
         Leaf::Data(_, _) => read(Box::new(AllQuery)),
-        Leaf::Time { received, from, to } => {
+        Leaf::Time(TimeRange { received, from, to }) => {
             let column = if *received { "received" } else { "time" };
             match to.checked_sub(1) {
                 Some(last) => Pair::exact(Box::new(InRange::signed(column, *from, last))),

@@ -4,15 +4,14 @@
 
 use crate::{
     count::{TIME, count_piece},
-    field::{FIELD_NAMES, Field},
     piece::{Piece, other},
     plan::Plan,
-    query::Query,
     schema::Columns,
     tally::{Tally, What},
     walk::{Deadline, SearchError},
 };
 use indelible_log::Log;
+use indelible_query::{FIELD_NAMES, Field, Query};
 use std::{collections::BTreeMap, fs};
 
 const FILE: &str = "rollup.json";

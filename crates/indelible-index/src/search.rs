@@ -4,9 +4,9 @@
 use crate::{
     index::{LogIndex, Snapshot},
     plan::Plan,
-    query::Query,
     walk::{Deadline, Prepared, SearchError},
 };
+use indelible_query::Query;
 use std::time::Duration;
 
 /// Which end comes first.
@@ -105,9 +105,10 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests state their expectations by failing")]
 
     use super::*;
-    use crate::{IndexOptions, parse};
+    use crate::index::IndexOptions;
     use indelible_event::{NATIVE, format_named};
     use indelible_log::{Batch, DataDir, Kind, Log, Options};
+    use indelible_query::parse;
     use std::sync::Arc;
 
     #[test]

@@ -1,6 +1,6 @@
 //! What one piece adds to a count, and what that takes of memory.
 
-use crate::field::Field;
+use indelible_query::Field;
 use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, mem::size_of};
 

@@ -2,12 +2,12 @@
 //! read, and how long that may take.
 
 use crate::{
-    doc::Source,
     piece::{During, Piece},
     plan::{Plan, Trust},
-    query::Query,
+    source::Source,
 };
 use indelible_log::{Log, LogError};
+use indelible_query::Query;
 use std::{
     ops::Range,
     time::{Duration, Instant},
