@@ -1,7 +1,7 @@
 //! Queries: any text is parsed, or refused at one of its columns.
 #![no_main]
 
-use indelible_index::parse;
+use indelible_query::parse;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (i64, &str)| {

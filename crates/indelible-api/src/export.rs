@@ -219,14 +219,26 @@ pub fn row(view: &EventView) -> [Option<String>; COLUMNS.len()] {
 /// The columns of CSV and Parquet that prove a row, in exports with proofs.
 pub const EVIDENCE_COLUMNS: [&str; 3] = ["record", "attachment", "proof"];
 
-/// A record as a row of CSV: its index, then a text for each of [`COLUMNS`]. A spreadsheet
-/// must not take what somebody sent for a formula: such a text begins with `'`.
+/// A record as a row of CSV: its index, then a text for each of [`COLUMNS`].
 pub fn csv_row(view: &EventView) -> impl Iterator<Item = String> {
-    let harmless = |text: Option<String>| match text {
-        Some(text) if text.starts_with(['=', '+', '-', '@', '\t', '\r']) => format!("'{text}"),
-        text => text.unwrap_or_default(),
-    };
-    std::iter::once(view.index.to_string()).chain(row(view).map(harmless))
+    std::iter::once(view.index.to_string()).chain(row(view).map(csv_cell))
+}
+
+/// How a value stands in a cell of CSV. A spreadsheet must not take what somebody sent
+/// for a formula, so what might be one begins with `'`. So does what begins with `'`
+/// itself, and an empty text is `'` alone: two values never give one cell.
+fn csv_cell(value: Option<String>) -> String {
+    match value {
+        None => String::new(),
+        Some(text) if text.is_empty() || text.starts_with(is_formula) => format!("'{text}"),
+        Some(text) => text,
+    }
+}
+
+/// Whether some spreadsheet takes what begins so for a formula, or drops the character
+/// and then takes the rest for one: Excel reads full-width signs like the others.
+const fn is_formula(c: char) -> bool {
+    matches!(c, '=' | '+' | '-' | '@' | '\'' | '\t' | '\r' | '\n' | '＝' | '＋' | '－' | '＠')
 }
 
 /// `type:id` of each target.
@@ -267,4 +279,35 @@ pub fn ocsf_line(log: &str, view: &EventView, evidence: &Evidence) -> Value {
         }
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn no_cell_is_a_formula_and_each_is_of_one_value() {
+        let signs = "=+-@'\t\r\n\u{ff1d}\u{ff0b}\u{ff0d}\u{ff20}ab ";
+        let one = || signs.chars().map(String::from).chain([String::new()]);
+        let three = one().flat_map(|a| one().map(move |b| a.clone() + &b));
+        let three = three.flat_map(|ab| one().map(move |c| ab.clone() + &c));
+        let mut values: BTreeMap<String, Option<String>> = BTreeMap::new();
+        for value in three.map(Some).chain([None]) {
+            let cell = csv_cell(value.clone());
+            assert!(!cell.starts_with(|c| c != '\'' && is_formula(c)), "{value:?} is {cell:?}");
+            let other = values.insert(cell, value.clone());
+            assert!(other.is_none_or(|other| other == value), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn what_might_be_a_formula_begins_with_a_quote() {
+        let cell = |text: &str| csv_cell(Some(text.to_owned()));
+        assert_eq!(
+            ["=cmd()", "'=cmd()", "\n=1", "\u{ff1d}1", "a=1", ""].map(cell),
+            ["'=cmd()", "''=cmd()", "'\n=1", "'\u{ff1d}1", "a=1", "'"]
+        );
+        assert_eq!(csv_cell(None), "");
+    }
 }

@@ -1,6 +1,9 @@
 //! Who may do what: tokens, grants, acts that wait.
 
-use crate::{Client, error::Result, segment};
+use crate::{
+    client::{Client, segment},
+    error::Result,
+};
 use indelible_api::{
     AddGrant, ChangeLog, CreateToken, CreatedToken, Done, GrantInfo, Page, PendingAct, Policy,
     RotateKey, TokenInfo, Verdict, WhoAmI,

@@ -1,6 +1,6 @@
 //! What can go wrong between a client and a server.
 
-use indelible_api::ErrorBody;
+use indelible_api::{Code, ErrorBody};
 use indelible_tlog::{CheckpointError, OfflineError, ProofError};
 
 /// Shorthand for results of this crate.
@@ -38,6 +38,12 @@ pub enum ClientError {
     /// The answer is not what the API promises.
     #[error("unexpected answer: {0}")]
     Answer(String),
+    /// The answer is longer than any such answer is.
+    #[error("the answer has more than {most} bytes, which no such answer has")]
+    TooLong {
+        /// Most bytes that would have been read.
+        most: usize,
+    },
     /// A checkpoint does not hold.
     #[error("the server's checkpoint does not hold")]
     Checkpoint(#[from] CheckpointError),
@@ -76,4 +82,33 @@ pub enum ClientError {
     /// An offline proof from the server does not hold.
     #[error("the receipt from the server does not hold")]
     Offline(#[from] OfflineError),
+}
+
+impl ClientError {
+    /// Whether it says that the log is not what it was, rather than that it could
+    /// not be asked.
+    #[must_use]
+    pub const fn is_evidence(&self) -> bool {
+        matches!(
+            self,
+            Self::WentBack { .. }
+                | Self::Forked { .. }
+                | Self::OtherRecord { .. }
+                | Self::Inclusion { .. }
+                | Self::Offline(_)
+                | Self::Checkpoint(_)
+        )
+    }
+
+    /// Whether records that were there are gone.
+    #[must_use]
+    pub const fn is_rollback(&self) -> bool {
+        matches!(self, Self::WentBack { .. })
+    }
+
+    /// Whether the server said that nothing was done and that trying again helps.
+    pub(crate) fn is_retryable(&self) -> bool {
+        let retryable = [Code::Overloaded.name(), Code::RateLimited.name()];
+        matches!(self, Self::Api { body, .. } if retryable.contains(&body.code.as_str()))
+    }
 }

@@ -1,6 +1,11 @@
 //! One log of a server, with its key pinned.
 
-use crate::{Client, ClientError, error::Result, segment};
+use crate::{
+    answer,
+    client::{Client, order, segment},
+    error::{ClientError, Result},
+    stream::Blocks,
+};
 use indelible_api::{
     Appended, Consistency, Count, CountRequest, Done, EventView, Export, ExportRequest, Facets,
     FacetsRequest, HistogramBuckets, HistogramRequest, Page, Receipt, ReceiptItem, ReceiptStatus,
@@ -8,7 +13,8 @@ use indelible_api::{
 };
 use indelible_event::{Attachment, MAX_RECORD_LEN, Payload, RecordHeader, Timestamp};
 use indelible_tlog::{
-    Checkpoint, Hash, OfflineProof, VerifyingKey, leaf_hash, verify_consistency, verify_inclusion,
+    Checkpoint, Hash, OfflineProof, TilePath, VerifyingKey, leaf_hash, verify_consistency,
+    verify_inclusion,
 };
 use reqwest::{Method, RequestBuilder};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -43,11 +49,27 @@ pub struct LogClient {
     held: Arc<Mutex<Option<Checkpoint>>>,
 }
 
-impl LogClient {
-    pub(crate) fn new(client: Client, name: &str, key: VerifyingKey) -> Self {
-        Self { client, name: name.to_owned(), key, held: Arc::default() }
+impl Client {
+    /// One log, with its key pinned; without one, the server's word is taken for it
+    /// this once (trust on first use).
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn log(&self, name: &str, key: Option<VerifyingKey>) -> Result<LogClient> {
+        let key = match key {
+            Some(key) => key,
+            None => self
+                .log_info(name)
+                .await?
+                .vkey
+                .parse()
+                .map_err(|_| ClientError::Answer("the server's vkey is not a key".into()))?,
+        };
+        Ok(LogClient { client: self.clone(), name: name.to_owned(), key, held: Arc::default() })
     }
+}
 
+impl LogClient {
     /// The pinned key.
     #[must_use]
     pub const fn key(&self) -> &VerifyingKey {
@@ -79,20 +101,19 @@ impl LogClient {
             body.extend_from_slice(event.as_bytes());
         }
         body.push(b']');
-        let mut query =
-            vec![("proof", options.proof.to_string()), ("partial", options.partial.to_string())];
-        if let Some(format) = &options.format {
-            query.push(("format", format.clone()));
-        }
-        let query: Vec<String> =
-            query.iter().map(|(name, value)| format!("{name}={}", segment(value))).collect();
-        let path = format!("/v1/logs/{}/events?{}", segment(&self.name), query.join("&"));
+        let path = format!("/v1/logs/{}/events", segment(&self.name));
         let request = self
             .client
             .request(Method::POST, &path)
+            .query(&(
+                ("proof", options.proof),
+                ("partial", options.partial),
+                ("format", &options.format),
+            ))
             .header("content-type", "application/json")
             .body(body);
-        let appended: Appended = self.client.json(request).await?;
+        let most = answer::CHECKPOINT + events.len().saturating_mul(answer::RECEIPT);
+        let appended: Appended = self.client.json_within(most, request).await?;
         self.check(events, options, appended)
     }
 
@@ -175,7 +196,7 @@ impl LogClient {
     /// # Errors
     /// [`ClientError::WentBack`] or [`ClientError::Forked`] when it does not.
     pub async fn advance(&self, since: Option<&Checkpoint>) -> Result<(Checkpoint, String)> {
-        let note = self.client.text(self.get("checkpoint")).await?;
+        let note = self.client.text(answer::CHECKPOINT, self.get("checkpoint")).await?;
         let checkpoint = Checkpoint::verify(note.as_bytes(), &self.key)?;
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for older in held.iter().chain(since) {
@@ -194,7 +215,7 @@ impl LogClient {
             return Ok(());
         }
         let answer: Consistency =
-            self.client.json(self.get(&format!("consistency?from={from}&to={to}"))).await?;
+            self.client.json(self.get("consistency").query(&[("from", from), ("to", to)])).await?;
         let proof: std::result::Result<Vec<Hash>, _> =
             answer.proof.iter().map(|hash| hash.parse()).collect();
         let proof = proof.map_err(|_| {
@@ -223,11 +244,13 @@ impl LogClient {
         newest_first: bool,
         wait_s: u64,
     ) -> Result<Page<EventView>> {
-        let after = after.map_or_else(String::new, |after| format!("&after={after}"));
-        let order = if newest_first { "desc" } else { "asc" };
-        self.client
-            .json(self.get(&format!("events?limit={limit}&order={order}&wait={wait_s}{after}")))
-            .await
+        let request = self.get("events").query(&(
+            ("limit", limit),
+            ("order", order(!newest_first)),
+            ("wait", wait_s),
+            ("after", after),
+        ));
+        self.client.json(request).await
     }
 
     /// A page of what a query finds. With `at_head` the server waits until everything
@@ -243,11 +266,14 @@ impl LogClient {
         after: Option<&str>,
         at_head: bool,
     ) -> Result<SearchPage> {
-        let order = if oldest_first { "asc" } else { "desc" };
-        let after = after.map_or_else(String::new, |after| format!("&after={}", segment(after)));
-        let head = if at_head { "&consistency=head" } else { "" };
-        let path = format!("events?q={}&order={order}&limit={limit}{after}{head}", segment(q));
-        self.client.json(self.get(&path)).await
+        let request = self.get("events").query(&(
+            ("q", q),
+            ("order", order(oldest_first)),
+            ("limit", limit),
+            ("after", after),
+            ("consistency", at_head.then_some("head")),
+        ));
+        self.client.json(request).await
     }
 
     /// The records around one, oldest first, itself included: `n` before and after it by
@@ -256,8 +282,8 @@ impl LogClient {
     /// # Errors
     /// [`ClientError`].
     pub async fn context(&self, record: &str, by: &str, n: usize) -> Result<Page<EventView>> {
-        let path = format!("events/{}/context?by={}&n={n}", segment(record), segment(by));
-        self.client.json(self.get(&path)).await
+        let request = self.get(&format!("events/{}/context", segment(record)));
+        self.client.json(request.query(&(("by", by), ("n", n)))).await
     }
 
     /// How many records a query finds.
@@ -293,10 +319,16 @@ impl LogClient {
         &self,
         id: &str,
         from: u64,
-        visit: impl FnMut(&[u8]),
+        mut visit: impl FnMut(&[u8]),
     ) -> Result<()> {
         let request = self.get(&format!("exports/{}/file", segment(id)));
-        self.client.stream(request.header("range", format!("bytes={from}-")), visit).await
+        let request = request.header("range", format!("bytes={from}-"));
+        self.client
+            .stream(request, |part| {
+                visit(part);
+                Ok(())
+            })
+            .await
     }
 
     /// Deletes an export.
@@ -305,7 +337,8 @@ impl LogClient {
     /// [`ClientError`].
     pub async fn delete_export(&self, id: &str) -> Result<()> {
         let path = format!("/v1/logs/{}/exports/{}", segment(&self.name), segment(id));
-        self.client.bytes(self.client.request(Method::DELETE, &path)).await.map(drop)
+        let request = self.client.request(Method::DELETE, &path);
+        self.client.bytes(answer::JSON, request).await.map(drop)
     }
 
     /// The saved views of the log.
@@ -371,23 +404,14 @@ impl LogClient {
         after: Option<u64>,
         mut visit: impl FnMut(EventView),
     ) -> Result<Option<u64>> {
-        let start = after.map_or_else(String::new, |after| format!("&after={after}"));
-        let request = self.get(&format!("tail?q={}{start}", segment(q)));
-        let (mut last, mut buffer) = (after, Vec::new());
+        let request = self.get("tail").query(&(("q", q), ("after", after)));
+        let (mut last, mut blocks) = (after, Blocks::default());
         self.client
             .stream(request, |part| {
-                buffer.extend_from_slice(part);
-                while let Some(end) = buffer.windows(2).position(|two| two == b"\n\n") {
-                    let block: Vec<u8> = buffer.drain(..end + 2).collect();
-                    let text = String::from_utf8_lossy(&block);
-                    let data = text.lines().find_map(|line| line.strip_prefix("data:"));
-                    if let Some(view) =
-                        data.and_then(|data| serde_json::from_str::<EventView>(data).ok())
-                    {
-                        last = Some(view.index);
-                        visit(view);
-                    }
-                }
+                blocks.take(part, |view| {
+                    last = Some(view.index);
+                    visit(view);
+                })
             })
             .await?;
         Ok(last)
@@ -398,7 +422,8 @@ impl LogClient {
     /// # Errors
     /// [`ClientError`].
     pub async fn record(&self, record: &str) -> Result<bytes::Bytes> {
-        self.client.bytes(self.get(&format!("records/{}", segment(record)))).await
+        let request = self.get(&format!("records/{}", segment(record)));
+        self.client.bytes(answer::RECORD, request).await
     }
 
     /// The offline proof of a record, by index or id, checked against the record.
@@ -406,27 +431,28 @@ impl LogClient {
     /// # Errors
     /// [`ClientError::Offline`] when it does not hold.
     pub async fn prove(&self, record: &str, size: Option<u64>) -> Result<OfflineProof> {
-        let size = size.map_or_else(String::new, |size| format!("?size={size}"));
-        let text =
-            self.client.text(self.get(&format!("receipts/{}{size}", segment(record)))).await?;
+        let request = self.get(&format!("receipts/{}", segment(record)));
+        let text = self.client.text(answer::PROOF, request.query(&[("size", size)])).await?;
         let proof = OfflineProof::parse(text.as_bytes())?;
         let bytes = self.record(&proof.index.to_string()).await?;
         proof.verify(&bytes, &self.key)?;
         Ok(proof)
     }
 
-    /// A tile or entry bundle, or the checkpoint, below the log's tlog-tiles prefix.
-    pub(crate) async fn tile(&self, path: &str) -> Result<bytes::Bytes> {
-        self.client
-            .bytes(
-                self.client.request(Method::GET, &format!("/tlog/{}/{path}", segment(&self.name))),
-            )
-            .await
+    /// A tile or entry bundle below the log's tlog-tiles prefix.
+    pub(crate) async fn tile(&self, path: &TilePath) -> Result<bytes::Bytes> {
+        let most = if path.level.is_some() { answer::TILE } else { answer::BUNDLE };
+        let path = format!("/tlog/{}/{path}", segment(&self.name));
+        self.client.bytes(most, self.client.request(Method::GET, &path)).await
     }
 
-    /// An attachment by the hex SHA-256 a record names, checked against it by the caller.
-    pub(crate) async fn attachment(&self, hex: &str) -> Result<bytes::Bytes> {
-        self.client.bytes(self.get(&format!("attachments/{hex}"))).await
+    /// An attachment that a record names, checked against it by the caller.
+    pub(crate) async fn attachment(&self, named: &Attachment) -> Result<bytes::Bytes> {
+        let most = match usize::try_from(named.size) {
+            Ok(size) if size > 0 => size.min(answer::ATTACHMENT),
+            _ => answer::ATTACHMENT,
+        };
+        self.client.bytes(most, self.get(&format!("attachments/{}", named.hex()))).await
     }
 }
 

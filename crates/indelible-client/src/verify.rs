@@ -1,7 +1,10 @@
 //! Verification of a whole log over HTTP: every record is fetched, hashed, and
 //! compared with the served tiles and the signed checkpoint.
 
-use crate::{ClientError, LogClient, error::Result};
+use crate::{
+    error::{ClientError, Result},
+    log::LogClient,
+};
 use indelible_event::{Attachment, Envelope, Payload};
 use indelible_tlog::{
     BundleEntries, Checkpoint, Frontier, Hash, TILE_WIDTH, TilePath, leaf_hash, node_hash,
@@ -94,8 +97,8 @@ struct Fetched {
 
 async fn fetch_bundle(log: &LogClient, index: u64, size: u64) -> Result<Fetched> {
     let width = TilePath::width_at(None, index, size);
-    let bundle = log.tile(&TilePath { level: None, index, width }.to_string()).await?;
-    let tile = log.tile(&TilePath { level: Some(0), index, width }.to_string()).await?;
+    let bundle = log.tile(&TilePath { level: None, index, width }).await?;
+    let tile = log.tile(&TilePath { level: Some(0), index, width }).await?;
     let leaves =
         BundleEntries::new(&bundle).filter_map(std::result::Result::ok).map(leaf_hash).collect();
     Ok(Fetched { bundle, tile, width, leaves })
@@ -162,7 +165,7 @@ async fn check_attachments(
         else {
             continue;
         };
-        match log.attachment(&named.hex()).await {
+        match log.attachment(&named).await {
             Ok(data) if Attachment::of(&data) == named => verdict.attachments += 1,
             Ok(_) => {
                 return Ok(Some((
@@ -196,7 +199,7 @@ async fn check_upper_tiles(
         for (index, hashes) in row.chunks(TILE_WIDTH as usize).enumerate() {
             let width = hashes.len() as u16;
             let path = TilePath { level: Some(level), index: index as u64, width };
-            let told = log.tile(&path.to_string()).await?;
+            let told = log.tile(&path).await?;
             verdict.tiles += 1;
             let same = told.len() == 32 * hashes.len()
                 && told.as_chunks::<32>().0.iter().zip(hashes).all(|(told, hash)| *told == hash.0);
@@ -224,27 +227,4 @@ fn perfect_root(row: &[Hash]) -> Hash {
             .collect();
     }
     row.first().copied().unwrap_or_default()
-}
-
-impl ClientError {
-    /// Whether it says that the log is not what it was, rather than that it could
-    /// not be asked.
-    #[must_use]
-    pub const fn is_evidence(&self) -> bool {
-        matches!(
-            self,
-            Self::WentBack { .. }
-                | Self::Forked { .. }
-                | Self::OtherRecord { .. }
-                | Self::Inclusion { .. }
-                | Self::Offline(_)
-                | Self::Checkpoint(_)
-        )
-    }
-
-    /// Whether records that were there are gone.
-    #[must_use]
-    pub const fn is_rollback(&self) -> bool {
-        matches!(self, Self::WentBack { .. })
-    }
 }

@@ -2,33 +2,18 @@
 //! changes, so it is kept.
 
 use crate::{
-    field::Field,
+    count::{MAX_BUCKETS, TIME, count_piece},
     index::{LogIndex, Snapshot},
-    piece::Piece,
+    kept::{self, Key},
     plan::Plan,
-    query::Query,
     rollup,
-    schema::counted_name,
-    search::{Deadline, Prepared, SearchError},
+    tally::{Tally, Values, What},
+    walk::{Deadline, SearchError},
 };
+use indelible_query::{Field, Query};
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
-use serde::{Deserialize, Serialize};
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    time::Duration,
-};
-
-/// Time for one count over everything.
-const TIME: Duration = Duration::from_secs(30);
-/// Buckets of a histogram at most.
-pub(crate) const MAX_BUCKETS: usize = 10_000;
-/// Records of the smallest piece whose results are kept.
-const KEPT_RECORDS: u64 = 4096;
-/// Entries of all results that are kept, and of the largest of them.
-const KEPT_ENTRIES: usize = 400_000;
-const KEPT_LARGEST: usize = 20_000;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The values of one field (their first 200 bytes) and how often each stands in the records found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,75 +33,6 @@ pub struct Histogram {
     /// Count of each bucket that is not empty, and its most frequent values.
     pub buckets: Buckets<(u64, Vec<(String, u64)>)>,
 }
-
-/// What is counted in one piece.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum What {
-    Count,
-    Facet(Field),
-    Histogram { interval_us: i64, by: Option<Field> },
-}
-
-/// What one piece adds.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Part {
-    count: u64,
-    values: HashMap<String, u64>,
-    buckets: HashMap<i64, (u64, HashMap<String, u64>)>,
-}
-
-/// What pieces (start, end) add up to.
-#[derive(Debug, Default)]
-pub(crate) struct Kept {
-    parts: HashMap<(u64, u64, Arc<str>, What), Arc<Part>>,
-    entries: usize,
-}
-
-impl Kept {
-    fn keep(&mut self, key: (u64, u64, Arc<str>, What), part: &Arc<Part>) {
-        if part.entries() > KEPT_LARGEST {
-            return;
-        }
-        if self.entries + part.entries() > KEPT_ENTRIES {
-            *self = Self::default();
-        }
-        self.entries += part.entries();
-        self.parts.insert(key, Arc::clone(part));
-    }
-}
-
-impl Part {
-    /// Takes the values of another.
-    pub(crate) fn set_values(&mut self, other: Self) {
-        self.values = other.values;
-    }
-
-    /// The values alone.
-    pub(crate) fn only_values(self) -> Self {
-        Self { values: self.values, ..Self::default() }
-    }
-
-    /// The buckets alone, in longer ones.
-    pub(crate) fn in_buckets_of(self, interval_us: i64) -> Self {
-        let mut longer = Self::default();
-        for (start, (count, values)) in self.buckets {
-            let start = start.div_euclid(interval_us).saturating_mul(interval_us);
-            let bucket = longer.buckets.entry(start).or_default();
-            bucket.0 += count;
-            for (value, count) in values {
-                *bucket.1.entry(value).or_default() += count;
-            }
-        }
-        longer
-    }
-
-    pub(crate) fn entries(&self) -> usize {
-        1 + self.values.len()
-            + self.buckets.values().map(|(_, values)| 1 + values.len()).sum::<usize>()
-    }
-}
-
-type Values = HashMap<String, u64>;
 
 /// The sum of counts by value, of a bucket or of everything.
 fn sum<'a>(of: &[&'a Values]) -> FxHashMap<&'a str, u64> {
@@ -191,7 +107,7 @@ pub fn histogram(
 }
 
 /// What each piece of each index adds.
-fn parts(of: &[Searched<'_>], what: &What) -> Result<Vec<Arc<Part>>, SearchError> {
+fn parts(of: &[Searched<'_>], what: &What) -> Result<Vec<Arc<Tally>>, SearchError> {
     let deadline = Deadline::after(TIME);
     let mut parts = Vec::new();
     for (index, query) in of {
@@ -207,159 +123,99 @@ impl LogIndex {
         query: &Query,
         what: &What,
         deadline: Deadline,
-    ) -> Result<Vec<Arc<Part>>, SearchError> {
+    ) -> Result<Vec<Arc<Tally>>, SearchError> {
         let Snapshot { pieces, .. } = self.snapshot();
         let plan = Plan::of(query, self.columns());
-        let name: Arc<str> = format!("{query:?}").into();
         pieces
             .par_iter()
             .map(|piece| {
-                let key = (piece.start, piece.end, Arc::clone(&name), what.clone());
-                if let Some(kept) = self.kept().lock().parts.get(&key) {
-                    return Ok(Arc::clone(kept));
+                let during = piece.during(&plan.times)?;
+                if during.is_nothing() {
+                    return Ok(Arc::default());
                 }
-                let part = match rollup::kept(piece, query, what) {
-                    Some(part) => part,
-                    None => self.part(piece, &plan, query, what, deadline)?,
+                // Times that all of a piece is in ask nothing of it: "the last seven days"
+                // is the same question in nearly every piece, whenever it is asked.
+                let key = Key {
+                    index: self.number(),
+                    start: piece.start,
+                    end: piece.end,
+                    query: kept::digest(&plan.rest, during.divides()),
+                    what: what.clone(),
                 };
-                let part = Arc::new(part);
-                if piece.end - piece.start >= KEPT_RECORDS {
-                    self.kept().lock().keep(key, &part);
+                if let Some(kept) = kept::find(&key) {
+                    return Ok(kept);
                 }
-                Ok(part)
+                let rolled_up = match during.divides() {
+                    [] => rollup::kept(piece, &plan.rest, what),
+                    _ => None,
+                };
+                let tally = match rolled_up {
+                    Some(tally) => tally,
+                    None => count_piece(self.log(), piece, &plan, query, what, deadline)?,
+                };
+                let tally = Arc::new(tally);
+                if self.keeps(piece) {
+                    kept::keep(key, &tally);
+                }
+                Ok(tally)
             })
             .collect()
     }
+}
 
-    /// Counts all records of a piece.
-    pub(crate) fn count_all(&self, piece: &Piece, what: &What) -> Result<Part, SearchError> {
-        let query = Query::all();
-        self.part(piece, &Plan::of(&query, self.columns()), &query, what, Deadline::after(TIME))
-    }
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests state their expectations by failing")]
 
-    fn part(
-        &self,
-        piece: &Piece,
-        plan: &Plan,
-        query: &Query,
-        what: &What,
-        deadline: Deadline,
-    ) -> Result<Part, SearchError> {
-        let mut part = Part::default();
-        let (Some(prepared), Some(segment)) =
-            (Prepared::new(self, piece, plan, query)?, piece.segment())
-        else {
-            return Ok(part);
+    use super::*;
+    use crate::{index::IndexOptions, piece::Piece};
+    use indelible_event::{NATIVE, format_named};
+    use indelible_log::{Batch, DataDir, Kind, Log, Options};
+    use indelible_query::parse;
+
+    #[test]
+    fn the_last_seven_days_are_one_question_however_often_they_are_asked_for() {
+        const DAY: i64 = 86_400_000_000;
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options { journal_capacity: (4096, 1 << 20), ..Options::default() };
+        let data = DataDir::open_or_create(folder.path(), Some("test.example")).unwrap();
+        data.create_log("prod", Kind::Events, &options).unwrap();
+        let log = Arc::new(Log::open(data.store("prod").unwrap(), &options).unwrap());
+        let (now, header) = log.header("token:abc", NATIVE);
+        let mut batch = Batch::new();
+        for day in 1..=16 {
+            let event = format!(
+                r#"{{"time":"2026-03-{day:02}T12:00:00Z","action":"a.b","actor":{{"type":"user","id":"ada"}},"outcome":{{"result":"success"}}}}"#
+            );
+            log.stage(&mut batch, &header, now, format_named(NATIVE).unwrap(), &event).unwrap();
+        }
+        log.append(batch).unwrap();
+        let small = IndexOptions { shard: 64, step: 8, fan_in: 3 };
+        let index = LogIndex::open(log, &folder.path().join("index"), small).unwrap();
+        while index.extend().unwrap() {}
+        // The ninth to the sixteenth of March are the second piece.
+        let pieces = index.snapshot().pieces;
+        let [first, second] = pieces.as_slice() else { unreachable!("{pieces:?}") };
+        let digest = |piece: &Piece, text: &str, now: i64| {
+            let plan = Plan::of(&parse(text, now).unwrap(), index.columns());
+            kept::digest(&plan.rest, piece.during(&plan.times).unwrap().divides())
         };
-        match what {
-            What::Count if prepared.is_counted() => {
-                part.count = prepared.weight.count(segment)?.into();
-            }
-            What::Count => prepared.each(deadline, |_| {
-                part.count += 1;
-                Ok(())
-            })?,
-            What::Facet(field) => {
-                let Some(column) = segment.fast_fields().str(&counted_name(*field))? else {
-                    return Ok(part);
-                };
-                let mut counts = Ords::default();
-                let mut own = Vec::new();
-                prepared.each(deadline, |doc| {
-                    own.clear();
-                    own.extend(column.term_ords(doc));
-                    own.sort_unstable();
-                    own.dedup();
-                    own.iter().for_each(|ord| *counts.entry(*ord).or_default() += 1);
-                    Ok(())
-                })?;
-                part.values = names(&column, counts)?;
-            }
-            What::Histogram { interval_us, by } => {
-                let times = segment.fast_fields().i64("time")?;
-                let column = match by {
-                    Some(field) => segment.fast_fields().str(&counted_name(*field))?,
-                    None => None,
-                };
-                let ords = column.as_ref().map(|column| column.ords());
-                let mut buckets = HashMap::new();
-                // Neighbours mostly fall in the same bucket.
-                let mut current = Bucket::default();
-                prepared.each(deadline, |doc| {
-                    if let Some(time) = times.first(doc) {
-                        if !current.holds(time, *interval_us) {
-                            current.leave(&mut buckets)?;
-                            current = Bucket::of(time, *interval_us);
-                        }
-                        current.count += 1;
-                        if let Some(ord) = ords.and_then(|ords| ords.first(doc)) {
-                            *current.ords.entry(ord).or_default() += 1;
-                        }
-                    }
-                    Ok(())
-                })?;
-                current.leave(&mut buckets)?;
-                for (start, (count, ords)) in buckets {
-                    let values = match &column {
-                        Some(column) => names(column, ords)?,
-                        None => HashMap::new(),
-                    };
-                    part.buckets.insert(start, (count, values));
-                }
+        let march_17 = 1_773_705_600_000_000;
+        let (text, always) = ("action:a.b after:9d", "action:a.b before:2027");
+        let asked = digest(second, text, march_17);
+        for later in [1, DAY / 7, DAY / 3] {
+            assert_eq!(digest(second, text, march_17 + later), asked, "{later} µs later");
+        }
+        assert_eq!(digest(second, always, 0), asked);
+        // Where the time divides a piece it is another question each time.
+        assert_ne!(digest(first, text, march_17 - 3 * DAY), digest(first, always, 0));
+        assert_ne!(digest(second, "action:a.c after:9d", march_17), asked);
+        for now in [march_17 - 3 * DAY, march_17, march_17 + DAY] {
+            let query = parse(text, now).unwrap();
+            let expected = u64::try_from((march_17 - now) / DAY + 9).unwrap();
+            for _ in 0..2 {
+                assert_eq!(count(&[(&index, &query)]).unwrap(), expected, "{now}");
             }
         }
-        Ok(part)
     }
-}
-
-/// A bucket of a histogram that is being counted, values by their number.
-#[derive(Default)]
-struct Bucket {
-    start: i64,
-    count: u64,
-    ords: Ords,
-}
-
-type Ords = FxHashMap<u64, u64>;
-
-impl Bucket {
-    fn of(time: i64, interval_us: i64) -> Self {
-        let start = time.div_euclid(interval_us).saturating_mul(interval_us);
-        Self { start, ..Self::default() }
-    }
-
-    const fn holds(&self, time: i64, interval_us: i64) -> bool {
-        self.count > 0 && self.start <= time && time.saturating_sub(self.start) < interval_us
-    }
-
-    /// Adds it to those that were counted before.
-    fn leave(&mut self, buckets: &mut HashMap<i64, (u64, Ords)>) -> Result<(), SearchError> {
-        if self.count == 0 {
-            return Ok(());
-        }
-        let bucket = buckets.entry(self.start).or_default();
-        bucket.0 += std::mem::take(&mut self.count);
-        for (ord, count) in self.ords.drain() {
-            *bucket.1.entry(ord).or_default() += count;
-        }
-        match buckets.len() > MAX_BUCKETS {
-            true => Err(SearchError::TooManyBuckets),
-            false => Ok(()),
-        }
-    }
-}
-
-/// Counts by value instead of by number of the value.
-fn names(
-    column: &tantivy::columnar::StrColumn,
-    counts: Ords,
-) -> Result<HashMap<String, u64>, SearchError> {
-    let mut named = HashMap::with_capacity(counts.len());
-    let mut text = String::new();
-    for (ord, count) in counts {
-        text.clear();
-        column.ord_to_str(ord, &mut text).map_err(crate::piece::other)?;
-        *named.entry(text.clone()).or_default() += count;
-    }
-    Ok(named)
 }

@@ -1,8 +1,9 @@
 //! The index of one log: which pieces there are, and how they come and go.
 
 use crate::{
-    aggregate::Kept,
+    kept,
     piece::{Piece, range_of},
+    rollup::roll_up,
     schema::Columns,
 };
 use indelible_log::{Log, chain};
@@ -63,7 +64,8 @@ pub struct LogIndex {
     pieces: RwLock<Arc<Vec<Arc<Piece>>>>,
     indexed: watch::Sender<u64>,
     problem: Mutex<Option<Arc<str>>>,
-    kept: Mutex<Kept>,
+    /// Under which results of it are kept.
+    number: u64,
     /// Held by the one that adds pieces, and by the one that merges some.
     extending: Mutex<()>,
     merging: Mutex<()>,
@@ -83,7 +85,7 @@ impl LogIndex {
             pieces: RwLock::default(),
             indexed: watch::channel(0).0,
             problem: Mutex::default(),
-            kept: Mutex::default(),
+            number: kept::next_index(),
             extending: Mutex::default(),
             merging: Mutex::default(),
         };
@@ -154,8 +156,14 @@ impl LogIndex {
         &self.columns
     }
 
-    pub(crate) const fn kept(&self) -> &Mutex<Kept> {
-        &self.kept
+    pub(crate) const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether results of a piece are kept: those of small ones are soon counted anew, and
+    /// the pieces soon merged.
+    pub(crate) const fn keeps(&self, piece: &Piece) -> bool {
+        piece.end - piece.start >= self.options.shard / 256
     }
 
     pub(crate) fn log(&self) -> &Log {
@@ -242,7 +250,7 @@ impl LogIndex {
         let old = pieces.get(run.clone()).unwrap_or_default();
         let mut merged = Piece::merge(&self.log, &self.columns, &self.folder, old)?;
         if merged.end - merged.start == self.options.shard {
-            if let Err(error) = self.roll_up(&merged) {
+            if let Err(error) = roll_up(&self.log, &self.columns, &merged) {
                 tracing::warn!(
                     error = chain(&error),
                     "a shard is not added up; it is counted when asked"

@@ -6,7 +6,7 @@
 //! pieces are merged, never across the end of a shard of 2^20 records, until a full
 //! shard is one piece. Queries walk the pieces newest first and stop at the limit.
 //!
-//! What a query means is [`Query::matches`], which reads the record. The index finds
+//! What a query means is [`Query::matches`] of `indelible-query`, which reads the record. The index finds
 //! candidates that are always a superset; where it cannot decide by itself, each
 //! candidate's record is read and asked. So results never depend on what is indexed.
 //!
@@ -14,22 +14,22 @@
 #![warn(missing_docs)]
 
 mod aggregate;
-mod doc;
-mod field;
+mod count;
 mod index;
+mod kept;
 mod piece;
 mod plan;
-mod query;
 mod range;
 mod rollup;
 mod schema;
 mod search;
+mod source;
+mod tally;
+mod walk;
 
 pub use aggregate::{Buckets, Facet, Histogram, Searched, count, facet, histogram};
-pub use doc::{Doc, Source};
-pub use field::Field;
+pub use indelible_query::{Field, Part, Query, length_us, parse};
 pub use index::{IndexError, IndexOptions, LogIndex};
-pub use query::{
-    EXAMPLES, Part, Query, QueryError, fields_help, length_us, parse, reference_markdown,
-};
-pub use search::{Hits, Order, SearchError};
+pub use search::{Hits, Order};
+pub use source::Source;
+pub use walk::SearchError;

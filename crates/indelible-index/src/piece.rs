@@ -1,10 +1,11 @@
 //! One piece of the index: a contiguous range of records, immutable.
 
 use crate::{
-    doc::Source,
     schema::{Columns, Indexed, VERSION, tokenizers},
+    source::Source,
 };
 use indelible_log::Log;
+use indelible_query::TimeRange;
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -70,12 +71,19 @@ pub(crate) struct During {
     pub(crate) span: Range<u32>,
     /// What each inside must still be asked.
     checks: Vec<(Column<i64>, Range<i64>)>,
+    /// The times that some documents of the piece have, and others not.
+    divides: Vec<TimeRange>,
 }
 
 impl During {
     /// Whether no document can have the times.
     pub(crate) fn is_nothing(&self) -> bool {
         self.span.is_empty()
+    }
+
+    /// The times that the whole piece does not have.
+    pub(crate) fn divides(&self) -> &[TimeRange] {
+        &self.divides
     }
 
     /// Whether a document in the span has the times.
@@ -220,15 +228,16 @@ impl Piece {
         &self.searcher
     }
 
-    /// What these times (received, from, to) mean in this piece.
-    pub(crate) fn during(&self, times: &[(bool, i64, i64)]) -> Result<During> {
-        let nothing = During { span: 0..0, checks: Vec::new() };
+    /// What these times mean in this piece.
+    pub(crate) fn during(&self, times: &[TimeRange]) -> Result<During> {
+        let nothing = During { span: 0..0, checks: Vec::new(), divides: Vec::new() };
         let Some(segment) = self.segment() else { return Ok(nothing) };
         let docs = segment.max_doc();
-        let mut during = During { span: 0..docs, checks: Vec::new() };
-        for (is_received, from, to) in times.iter().copied() {
+        let mut during = During { span: 0..docs, checks: Vec::new(), divides: Vec::new() };
+        for range in times.iter().copied() {
+            let TimeRange { received, from, to } = range;
             let (known, column) =
-                if is_received { (&self.received, "received") } else { (&self.occurred, "time") };
+                if received { (&self.received, "received") } else { (&self.occurred, "time") };
             let Bounds { least, greatest, is_full } = known.bounds(segment, column)?;
             if greatest < from || least >= to {
                 return Ok(nothing);
@@ -246,6 +255,7 @@ impl Piece {
                 (first as u32 * zone_size(docs), (last as u32 + 1) * zone_size(docs));
             during.span = during.span.start.max(first)..during.span.end.min(end);
             during.checks.push((values, from..to));
+            during.divides.push(range);
         }
         Ok(during)
     }

@@ -2,11 +2,11 @@
 //! matches, and one that finds none that does not.
 
 use crate::{
-    doc::{MAX_TOKEN, TIMES, lower, tokens},
-    field::Field,
-    query::{DataValue, Leaf, Node, Query, Value},
     range::InRange,
     schema::{Columns, Of, is_long, value_of},
+};
+use indelible_query::{
+    DataValue, Field, Leaf, MAX_TOKEN, Node, Query, TIMES, TimeRange, Value, lower, tokens,
 };
 use std::{net::IpAddr, ops::Bound};
 use tantivy::{
@@ -30,22 +30,34 @@ pub(crate) enum Trust {
 pub(crate) struct Plan {
     /// At least every match.
     pub(crate) upper: Boxed,
-    /// At most the matches.
-    lower: Boxed,
     pub(crate) trust: Trust,
-    /// Times that every match is in: (received, from, to).
-    pub(crate) times: Vec<(bool, i64, i64)>,
+    /// Times that every match is in: they are asked of the columns, zone by zone, not of
+    /// the index.
+    pub(crate) times: Vec<TimeRange>,
+    /// The query without these times.
+    pub(crate) rest: Query,
 }
 
 impl Plan {
     pub(crate) fn of(query: &Query, columns: &Columns) -> Self {
-        let mut times = Vec::new();
-        let rest = take_times(&query.root, &mut times);
-        Self { times, ..plan(&rest, columns) }
+        let (rest, times) = query.without_times();
+        let Pair { upper, trust, .. } = plan(&rest.root, columns);
+        Self { upper, trust, times, rest }
     }
+}
 
+/// What a part of a query is in the index.
+struct Pair {
+    /// At least every match.
+    upper: Boxed,
+    /// At most the matches.
+    lower: Boxed,
+    trust: Trust,
+}
+
+impl Pair {
     fn new(upper: Boxed, lower: Boxed, trust: Trust) -> Self {
-        Self { upper, lower, trust, times: Vec::new() }
+        Self { upper, lower, trust }
     }
 
     fn exact(query: Boxed) -> Self {
@@ -53,22 +65,9 @@ impl Plan {
     }
 }
 
-/// Takes out the times that every match is in: they are asked of the columns, zone by
-/// zone, not of the index.
-fn take_times(node: &Node, times: &mut Vec<(bool, i64, i64)>) -> Node {
+fn plan(node: &Node, columns: &Columns) -> Pair {
     match node {
-        Node::And(nodes) => Node::And(nodes.iter().map(|node| take_times(node, times)).collect()),
-        Node::Leaf(Leaf::Time { received, from, to }) => {
-            times.push((*received, *from, *to));
-            Node::All
-        }
-        other => other.clone(),
-    }
-}
-
-fn plan(node: &Node, columns: &Columns) -> Plan {
-    match node {
-        Node::All => Plan::exact(Box::new(AllQuery)),
+        Node::All => Pair::exact(Box::new(AllQuery)),
         Node::And(nodes) => {
             let narrowing: Vec<Node> =
                 nodes.iter().filter(|node| **node != Node::All).cloned().collect();
@@ -76,18 +75,18 @@ fn plan(node: &Node, columns: &Columns) -> Plan {
         }
         Node::Or(nodes) => join(nodes, columns, any_of),
         Node::Not(node) => {
-            let Plan { upper, lower, trust, .. } = plan(node, columns);
-            Plan::new(without(lower), without(upper), trust)
+            let Pair { upper, lower, trust } = plan(node, columns);
+            Pair::new(without(lower), without(upper), trust)
         }
         Node::Leaf(leaf) => leaf_plan(leaf, columns),
     }
 }
 
-fn join(nodes: &[Node], columns: &Columns, join: fn(Vec<Boxed>) -> Boxed) -> Plan {
-    let plans: Vec<Plan> = nodes.iter().map(|node| plan(node, columns)).collect();
+fn join(nodes: &[Node], columns: &Columns, join: fn(Vec<Boxed>) -> Boxed) -> Pair {
+    let plans: Vec<Pair> = nodes.iter().map(|node| plan(node, columns)).collect();
     let trust = plans.iter().map(|plan| plan.trust).max().unwrap_or(Trust::Exact);
     let (upper, lower) = plans.into_iter().map(|plan| (plan.upper, plan.lower)).unzip();
-    Plan::new(join(upper), join(lower), trust)
+    Pair::new(join(upper), join(lower), trust)
 }
 
 fn all_of(mut queries: Vec<Boxed>) -> Boxed {
@@ -133,14 +132,14 @@ fn whole(query: Boxed) -> Boxed {
     Box::new(BooleanQuery::new(vec![(Occur::Must, query), (Occur::MustNot, partial())]))
 }
 
-fn leaf_plan(leaf: &Leaf, columns: &Columns) -> Plan {
+fn leaf_plan(leaf: &Leaf, columns: &Columns) -> Pair {
     match leaf {
         Leaf::Keyword(Field::ExactTenant, Value::Is(tenant)) => {
             let query = term(columns, Of::Field(Field::ExactTenant), value_of(tenant));
             let trust = if is_long(tenant) { Trust::Read } else { Trust::Exact };
             let lower: Boxed =
                 if trust == Trust::Exact { query.box_clone() } else { Box::new(EmptyQuery) };
-            Plan::new(query, lower, trust)
+            Pair::new(query, lower, trust)
         }
         Leaf::Keyword(field, value) if field.is_indexed() => keyword(columns, *field, value),
         Leaf::Keyword(_, value) => match value {
@@ -160,7 +159,7 @@ fn leaf_plan(leaf: &Leaf, columns: &Columns) -> Plan {
             ([word], false) if word.len() < MAX_TOKEN => {
                 let found = term(columns, Of::Words, word);
                 let upper = any_of(vec![found.box_clone(), partial()]);
-                Plan::new(upper, found, Trust::UnlessPartial)
+                Pair::new(upper, found, Trust::UnlessPartial)
             }
             (tokens, prefix) => read(words(tokens, prefix, columns)),
         },
@@ -177,16 +176,16 @@ fn leaf_plan(leaf: &Leaf, columns: &Columns) -> Plan {
             by_words(text, true, columns)
         }
         Leaf::Data(_, _) => read(Box::new(AllQuery)),
-        Leaf::Time { received, from, to } => {
+        Leaf::Time(TimeRange { received, from, to }) => {
             let column = if *received { "received" } else { "time" };
             match to.checked_sub(1) {
-                Some(last) => Plan::exact(Box::new(InRange::signed(column, *from, last))),
-                None => Plan::exact(Box::new(EmptyQuery)),
+                Some(last) => Pair::exact(Box::new(InRange::signed(column, *from, last))),
+                None => Pair::exact(Box::new(EmptyQuery)),
             }
         }
         Leaf::Index(from, to) => match to.checked_sub(1) {
-            Some(last) => Plan::exact(Box::new(InRange::indexes(*from, last))),
-            None => Plan::exact(Box::new(EmptyQuery)),
+            Some(last) => Pair::exact(Box::new(InRange::indexes(*from, last))),
+            None => Pair::exact(Box::new(EmptyQuery)),
         },
         Leaf::Network(network) => {
             let v6 = |ip: IpAddr| match ip {
@@ -200,17 +199,17 @@ fn leaf_plan(leaf: &Leaf, columns: &Columns) -> Plan {
             let upper: Boxed = Box::new(range);
             let lower: Boxed =
                 if trust == Trust::Exact { upper.box_clone() } else { Box::new(EmptyQuery) };
-            Plan::new(upper, lower, trust)
+            Pair::new(upper, lower, trust)
         }
     }
 }
 
 /// Every candidate must be read.
-fn read(upper: Boxed) -> Plan {
-    Plan::new(upper, Box::new(EmptyQuery), Trust::Read)
+fn read(upper: Boxed) -> Pair {
+    Pair::new(upper, Box::new(EmptyQuery), Trust::Read)
 }
 
-fn keyword(columns: &Columns, field: Field, value: &Value) -> Plan {
+fn keyword(columns: &Columns, field: Field, value: &Value) -> Pair {
     let begins = |text: &str| begins(columns, Of::Field(field), text);
     let found = match value {
         // What is compared whole was perhaps cut when it was indexed.
@@ -225,7 +224,7 @@ fn keyword(columns: &Columns, field: Field, value: &Value) -> Plan {
         Value::Any => begins(""),
     };
     let upper = any_of(vec![found.box_clone(), partial()]);
-    Plan::new(upper, whole(found), Trust::UnlessPartial)
+    Pair::new(upper, whole(found), Trust::UnlessPartial)
 }
 
 /// The part of a long text that is surely indexed, whatever its case takes of bytes.
@@ -234,7 +233,7 @@ fn short(text: &str) -> String {
 }
 
 /// Records that have the words of a value anywhere.
-fn by_words(text: &str, prefix: bool, columns: &Columns) -> Plan {
+fn by_words(text: &str, prefix: bool, columns: &Columns) -> Pair {
     let tokens: Vec<String> = tokens(text).collect();
     if tokens.is_empty() {
         return read(Box::new(AllQuery));

@@ -3,13 +3,15 @@
 //! for a log of any size but for the number of its shards.
 
 use crate::{
-    aggregate::{Part, What},
-    field::{FIELD_NAMES, Field},
-    index::LogIndex,
+    count::{TIME, count_piece},
     piece::{Piece, other},
-    query::Query,
-    search::SearchError,
+    plan::Plan,
+    schema::Columns,
+    tally::{Tally, What},
+    walk::{Deadline, SearchError},
 };
+use indelible_log::Log;
+use indelible_query::{FIELD_NAMES, Field, Query};
 use std::{collections::BTreeMap, fs};
 
 const FILE: &str = "rollup.json";
@@ -18,7 +20,7 @@ const HOUR_US: i64 = 3_600_000_000;
 const MAX_ENTRIES: usize = 50_000;
 
 /// By the name of a counted field, or for no field.
-type Rollup = BTreeMap<String, Part>;
+type Rollup = BTreeMap<String, Tally>;
 
 fn key(field: Option<Field>) -> &'static str {
     match field {
@@ -27,32 +29,35 @@ fn key(field: Option<Field>) -> &'static str {
     }
 }
 
-impl LogIndex {
-    /// Counts a piece and keeps the result in its folder.
-    pub(crate) fn roll_up(&self, piece: &Piece) -> Result<(), SearchError> {
-        let mut rollup = Rollup::new();
-        let counted =
-            FIELD_NAMES.iter().map(|(_, field)| *field).filter(|field| field.is_counted());
-        for field in std::iter::once(None).chain(counted.map(Some)) {
-            let by_hour = What::Histogram { interval_us: HOUR_US, by: field };
-            // Too many hours, or values: those are counted when somebody asks.
-            let Ok(mut part) = self.count_all(piece, &by_hour) else { continue };
-            if let Some(field) = field {
-                part.set_values(self.count_all(piece, &What::Facet(field))?);
-            }
-            if part.entries() <= MAX_ENTRIES {
-                rollup.insert(key(field).to_owned(), part);
-            }
+/// Counts a piece and keeps the result in its folder.
+///
+/// # Errors
+/// [`SearchError`]; the piece is then counted when somebody asks.
+pub(crate) fn roll_up(log: &Log, columns: &Columns, piece: &Piece) -> Result<(), SearchError> {
+    let all = Query::all();
+    let plan = Plan::of(&all, columns);
+    let count = |what: &What| count_piece(log, piece, &plan, &all, what, Deadline::after(TIME));
+    let mut rollup = Rollup::new();
+    let counted = FIELD_NAMES.iter().map(|(_, field)| *field).filter(|field| field.is_counted());
+    for field in std::iter::once(None).chain(counted.map(Some)) {
+        let by_hour = What::Histogram { interval_us: HOUR_US, by: field };
+        // Too many hours, or values: those are counted when somebody asks.
+        let Ok(mut tally) = count(&by_hour) else { continue };
+        if let Some(field) = field {
+            tally.set_values(count(&What::Facet(field))?);
         }
-        let text = serde_json::to_vec(&rollup).map_err(other)?;
-        // If we crash while this is written it cannot be read, and is not used.
-        fs::write(piece.folder.join(FILE), text).map_err(other)?;
-        Ok(())
+        if tally.entries() <= MAX_ENTRIES {
+            rollup.insert(key(field).to_owned(), tally);
+        }
     }
+    let text = serde_json::to_vec(&rollup).map_err(other)?;
+    // If we crash while this is written it cannot be read, and is not used.
+    fs::write(piece.folder.join(FILE), text).map_err(other)?;
+    Ok(())
 }
 
 /// What a piece adds up to for a query that every record matches, if that was kept.
-pub(crate) fn kept(piece: &Piece, query: &Query, what: &What) -> Option<Part> {
+pub(crate) fn kept(piece: &Piece, query: &Query, what: &What) -> Option<Tally> {
     if !query.is_all() {
         return None;
     }
@@ -63,9 +68,9 @@ pub(crate) fn kept(piece: &Piece, query: &Query, what: &What) -> Option<Part> {
     };
     let text = fs::read(piece.folder.join(FILE)).ok()?;
     let mut rollup: Rollup = serde_json::from_slice(&text).ok()?;
-    let part = rollup.remove(key(field))?;
+    let tally = rollup.remove(key(field))?;
     Some(match what {
-        What::Histogram { interval_us, .. } => part.in_buckets_of(*interval_us),
-        _ => part.only_values(),
+        What::Histogram { interval_us, .. } => tally.in_buckets_of(*interval_us),
+        _ => tally.only_values(),
     })
 }

@@ -1,9 +1,6 @@
 //! What of a record is indexed, and how.
 
-use crate::{
-    doc::{Doc, MAX_TOKEN, cut, lower, next_word},
-    field::{FIELD_NAMES, Field},
-};
+use indelible_query::{Doc, FIELD_NAMES, Field, MAX_TOKEN, cut, lower, next_word};
 use std::{
     net::{IpAddr, Ipv6Addr},
     ops::Range,
@@ -139,20 +136,20 @@ impl Columns {
             values.push((self.ip, Entry::Address(v6)));
         }
         let mut seen = [0usize; FIELDS];
-        for (field, value) in doc.fields.iter().filter(|(field, _)| field.is_indexed()) {
-            let count = seen.get_mut(*field as usize);
+        for (field, value) in doc.fields().filter(|(field, _)| field.is_indexed()) {
+            let count = seen.get_mut(field as usize);
             let nth = count.map_or(0, |count| std::mem::replace(count, *count + 1));
             partial |= value.len() > MAX_VALUE || nth >= MAX_VALUES;
             if nth >= MAX_VALUES {
                 continue;
             }
             let value = value_of(value);
-            if *field == Field::Tenant {
+            if field == Field::Tenant {
                 put(text, EXACT, value);
             }
-            let place = put(text, code(*field), value);
-            let is_counted = *field != Field::Actor || nth == 0;
-            if let Some(Some(column)) = self.counted.get(*field as usize).filter(|_| is_counted) {
+            let place = put(text, code(field), value);
+            let is_counted = field != Field::Actor || nth == 0;
+            if let Some(Some(column)) = self.counted.get(field as usize).filter(|_| is_counted) {
                 values.push((*column, Entry::Text(place)));
             }
         }
@@ -274,7 +271,7 @@ pub(crate) fn tokenizers() -> TokenizerManager {
 }
 
 /// The terms of a text as [`Columns::document`] writes it: values, then words as
-/// `doc::tokens` finds them.
+/// `indelible_query::tokens` finds them.
 #[derive(Debug, Clone, Default)]
 struct Terms {
     token: Token,

@@ -2,22 +2,12 @@
 //! limit.
 
 use crate::{
-    doc::Source,
     index::{LogIndex, Snapshot},
-    piece::{During, Piece},
-    plan::{Plan, Trust},
-    query::Query,
+    plan::Plan,
+    walk::{Deadline, Prepared, SearchError},
 };
-use indelible_log::LogError;
-use std::{
-    ops::Range,
-    time::{Duration, Instant},
-};
-use tantivy::{
-    DocSet as _, SegmentReader,
-    columnar::Column,
-    query::{EnableScoring, Weight},
-};
+use indelible_query::Query;
+use std::time::Duration;
 
 /// Which end comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,194 +29,10 @@ pub struct Hits {
     pub indexed: u64,
 }
 
-/// A search failed.
-#[derive(Debug, thiserror::Error)]
-pub enum SearchError {
-    /// The index cannot be read.
-    #[error("could not read the index")]
-    Index(#[from] tantivy::TantivyError),
-    /// A record cannot be read.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// It would take too long: too many records must be read to decide.
-    #[error(
-        "the query takes too long: it is about members that are not indexed, and too many records had to be read; narrow it, for example with after: or action:"
-    )]
-    TooSlow,
-    /// The histogram would have too many buckets.
-    #[error("the histogram has more than 10000 buckets; take a longer interval or a shorter time")]
-    TooManyBuckets,
-}
-
-/// How long one call may take.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Deadline(Instant);
-
-impl Deadline {
-    pub(crate) fn after(time: Duration) -> Self {
-        // A moment so far away that it cannot be said is no limit; there is none here.
-        Self(Instant::now() + time)
-    }
-
-    pub(crate) fn is_over(self) -> bool {
-        Instant::now() >= self.0
-    }
-}
-
-/// A plan for one piece.
-pub(crate) struct Prepared<'a> {
-    pub(crate) piece: &'a Piece,
-    pub(crate) weight: Box<dyn Weight>,
-    sure: Sure,
-    query: &'a Query,
-    index: &'a LogIndex,
-    /// Documents among which all matches are.
-    during: During,
-}
-
-/// Which candidates match without being read.
-enum Sure {
-    All,
-    /// Those of which all is indexed: 0 in this column.
-    Whole(Column<u64>),
-    None,
-}
-
-impl Sure {
-    fn of(trust: Trust, piece: &Piece) -> tantivy::Result<Self> {
-        match (trust, piece.segment()) {
-            (Trust::Exact, _) => Ok(Self::All),
-            (Trust::UnlessPartial, Some(segment)) => {
-                let partial = segment.fast_fields().u64("partial")?;
-                Ok(if partial.max_value() == 0 { Self::All } else { Self::Whole(partial) })
-            }
-            _ => Ok(Self::None),
-        }
-    }
-
-    fn includes(&self, doc: u32) -> bool {
-        match self {
-            Self::All => true,
-            Self::Whole(partial) => partial.first(doc) == Some(0),
-            Self::None => false,
-        }
-    }
-}
-
-/// Candidates between two looks at the clock that need not be read.
-const LOOK: usize = 1024;
-
-impl<'a> Prepared<'a> {
-    /// `None` if the times of the plan are outside the piece.
-    pub(crate) fn new(
-        index: &'a LogIndex,
-        piece: &'a Piece,
-        plan: &Plan,
-        query: &'a Query,
-    ) -> Result<Option<Self>, SearchError> {
-        let during = piece.during(&plan.times)?;
-        if during.is_nothing() {
-            return Ok(None);
-        }
-        let weight = plan.upper.weight(EnableScoring::disabled_from_searcher(piece.searcher()))?;
-        let sure = Sure::of(plan.trust, piece)?;
-        Ok(Some(Self { piece, weight, sure, query, index, during }))
-    }
-
-    /// Whether every document that the index finds matches.
-    pub(crate) fn is_counted(&self) -> bool {
-        let docs = self.piece.segment().map_or(0, SegmentReader::max_doc);
-        self.during.is_all(docs) && matches!(self.sure, Sure::All)
-    }
-
-    /// The documents among these that the index finds, newest first.
-    fn candidates(&self, docs: Range<u32>) -> Result<impl Iterator<Item = u32>, SearchError> {
-        let (start, end) =
-            (docs.start.max(self.during.span.start), docs.end.min(self.during.span.end));
-        let mut found = match self.piece.segment() {
-            Some(segment) if start < end => Some(self.weight.scorer(segment, 1.0)?),
-            _ => None,
-        };
-        if let Some(found) = &mut found
-            && found.doc() < start
-        {
-            found.seek(start);
-        }
-        let next = move || {
-            let found = found.as_mut()?;
-            let doc = Some(found.doc()).filter(|doc| *doc < end)?;
-            found.advance();
-            Some(doc)
-        };
-        Ok(std::iter::from_fn(next).filter(|doc| self.during.holds(*doc)))
-    }
-
-    /// Visits the candidates that match, until `visit` returns false or the time is over.
-    /// Returns the one it stopped at, which has been looked at.
-    fn walk(
-        &self,
-        candidates: impl Iterator<Item = u32>,
-        deadline: Deadline,
-        mut visit: impl FnMut(u32) -> Result<bool, SearchError>,
-    ) -> Result<Option<u32>, SearchError> {
-        for (n, doc) in candidates.enumerate() {
-            let sure = self.sure.includes(doc);
-            let is_match = sure || self.index.is_match(self.query, self.piece.index_of(doc))?;
-            let goes_on = !is_match || visit(doc)?;
-            // The clock is read in far less time than a record.
-            let looks = !sure || n % LOOK == LOOK - 1;
-            if !goes_on || (looks && deadline.is_over()) {
-                return Ok(Some(doc));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Visits what matches, newest first, from a document on; see [`Self::walk`].
-    fn newest_first(
-        &self,
-        from: u32,
-        deadline: Deadline,
-        visit: impl FnMut(u32) -> Result<bool, SearchError>,
-    ) -> Result<Option<u32>, SearchError> {
-        self.walk(self.candidates(from..u32::MAX)?, deadline, visit)
-    }
-
-    /// Visits what matches, oldest first, of the documents before one; see [`Self::walk`].
-    fn oldest_first(
-        &self,
-        before: u32,
-        deadline: Deadline,
-        visit: impl FnMut(u32) -> Result<bool, SearchError>,
-    ) -> Result<Option<u32>, SearchError> {
-        // The index goes one way only, and no more is read than is wanted.
-        let candidates: Vec<u32> = self.candidates(0..before)?.collect();
-        self.walk(candidates.into_iter().rev(), deadline, visit)
-    }
-
-    /// Visits all that matches; too slow, if the time does not suffice.
-    pub(crate) fn each(
-        &self,
-        deadline: Deadline,
-        mut visit: impl FnMut(u32) -> Result<(), SearchError>,
-    ) -> Result<(), SearchError> {
-        match self.newest_first(0, deadline, |doc| visit(doc).map(|()| true))? {
-            None => Ok(()),
-            Some(_) => Err(SearchError::TooSlow),
-        }
-    }
-}
-
 /// Time for one page.
 const PAGE_TIME: Duration = Duration::from_secs(10);
 
 impl LogIndex {
-    /// Whether the record at `index` matches, by reading it.
-    pub(crate) fn is_match(&self, query: &Query, index: u64) -> Result<bool, SearchError> {
-        let record = self.log().record(index)?;
-        Ok(query.matches(&Source::of(self.log(), index, &record)?.read()))
-    }
-
     /// Finds at most `limit` records beyond `beyond` (an index last looked at).
     ///
     /// # Errors
@@ -258,7 +64,7 @@ impl LogIndex {
                 let beyond = beyond.unwrap_or(u64::MAX);
                 for piece in pieces.iter().rev().filter(|piece| piece.start < beyond) {
                     let from = if beyond < piece.end { piece.doc_at(beyond - 1) } else { 0 };
-                    let Some(prepared) = Prepared::new(self, piece, &plan, query)? else {
+                    let Some(prepared) = Prepared::new(self.log(), piece, &plan, query)? else {
                         continue;
                     };
                     let stopped = prepared.newest_first(from, deadline, |doc| {
@@ -276,7 +82,7 @@ impl LogIndex {
                 for piece in pieces.iter().filter(|piece| first < piece.end) {
                     // Documents come newest first.
                     let before = piece.doc_at(first.max(piece.start)) + 1;
-                    let Some(prepared) = Prepared::new(self, piece, &plan, query)? else {
+                    let Some(prepared) = Prepared::new(self.log(), piece, &plan, query)? else {
                         continue;
                     };
                     let stopped = prepared.oldest_first(before, deadline, |doc| {
@@ -299,9 +105,10 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests state their expectations by failing")]
 
     use super::*;
-    use crate::{IndexOptions, parse};
+    use crate::index::IndexOptions;
     use indelible_event::{NATIVE, format_named};
     use indelible_log::{Batch, DataDir, Kind, Log, Options};
+    use indelible_query::parse;
     use std::sync::Arc;
 
     #[test]

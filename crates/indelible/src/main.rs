@@ -3,6 +3,7 @@
 mod commands;
 mod company;
 mod output;
+mod plain;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};

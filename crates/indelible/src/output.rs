@@ -1,18 +1,16 @@
 //! What people see: colours where a terminal has them, errors with causes and hints.
 
-use anstyle::{AnsiColor, Style};
+use crate::plain::{escaped, is_plain, rendered};
+use anyhow::{Context as _, bail};
 use indelible_client::ClientError;
 use indicatif::{ProgressBar, ProgressStyle};
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
-pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
-pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
-pub(crate) const FAINT: Style = Style::new().dimmed();
-pub(crate) const STRONG: Style = Style::new().bold();
+pub(crate) use crate::plain::{BAD, FAINT, GOOD, STRONG};
 
 /// Prints a line. A reader that went away (`| head`) is not an error of ours.
 pub(crate) fn line(text: impl std::fmt::Display) {
-    if writeln!(anstream::stdout(), "{text}").is_err() {
+    if writeln!(anstream::stdout(), "{}", rendered(text)).is_err() {
         std::process::exit(0);
     }
 }
@@ -20,20 +18,19 @@ pub(crate) fn line(text: impl std::fmt::Display) {
 /// Prints a line of a table, cut to the width of the terminal if it goes to one.
 pub(crate) fn row(text: &str) {
     let terminal = console::Term::stdout();
-    match terminal.is_term() {
-        true => line(console::truncate_str(text, terminal.size().1.into(), "…")),
-        false => line(text),
+    if !terminal.is_term() {
+        return line(text);
     }
-}
-
-/// What somebody sent, without what would steer the reader's terminal.
-pub(crate) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    let row = rendered(text);
+    let row = console::truncate_str(&row, terminal.size().1.into(), "…");
+    if writeln!(anstream::stdout(), "{row}").is_err() {
+        std::process::exit(0);
+    }
 }
 
 /// Prints a line of a server's, which goes on when nobody reads it.
 pub(crate) fn say(text: impl std::fmt::Display) {
-    writeln!(anstream::stdout(), "{text}").unwrap_or_default();
+    writeln!(anstream::stdout(), "{}", rendered(text)).unwrap_or_default();
 }
 
 /// Prints rows under a heading, each column as wide as its widest cell.
@@ -55,20 +52,42 @@ pub(crate) fn table(heading: &[&str], rows: Vec<Vec<String>>) {
     };
     line(format_args!("{STRONG}{}{STRONG:#}", print(heading.to_vec())));
     for cells in &rows {
-        row(&plain(&print(cells.iter().map(String::as_str).collect())));
+        row(&print(cells.iter().map(String::as_str).collect()));
     }
 }
 
 /// Prints to standard error.
 pub(crate) fn note(text: impl std::fmt::Display) {
     // There is nowhere left to report that standard error is closed.
-    writeln!(anstream::stderr(), "{text}").unwrap_or_default();
+    writeln!(anstream::stderr(), "{}", rendered(text)).unwrap_or_default();
 }
 
 /// Prints a value as one line of JSON.
 pub(crate) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    line(serde_json::to_string(value)?);
+    line(escaped(&serde_json::to_string(value)?));
     Ok(())
+}
+
+/// Prints a value as JSON over several lines, each after `before`.
+pub(crate) fn pretty_json(before: &str, value: &serde_json::Value) {
+    let text = escaped(&format!("{value:#}"));
+    text.lines().for_each(|row| line(format_args!("{before}{row}")));
+}
+
+/// Writes bytes as they are. A terminal gets them only if they do not steer it.
+pub(crate) fn raw(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
+    if out.is_terminal() && !is_plain(bytes) {
+        bail!(
+            "these bytes would steer the terminal; send them to a file (> FILE) to have them as they are"
+        );
+    }
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("could not write to standard output")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// `error:`, its causes, and a hint where one helps.

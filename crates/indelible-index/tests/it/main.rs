@@ -6,10 +6,9 @@ mod reference;
 
 use indelible_event::{Envelope, Event};
 use indelible_event::{NATIVE, format_named};
-use indelible_index::{
-    Field, IndexOptions, LogIndex, Order, Part, Query, Source, count, facet, histogram, parse,
-};
+use indelible_index::{IndexOptions, LogIndex, Order, Source, count, facet, histogram};
 use indelible_log::{Batch, DataDir, Kind, Log, Options};
+use indelible_query::{Field, Part, Query, parse};
 use proptest::prelude::*;
 use std::{collections::BTreeMap, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 

@@ -1,7 +1,8 @@
 //! docs/query.md is what the parser says, and its examples find what they say.
 
 use crate::{SMALL, append, catch_up, open_log, search};
-use indelible_index::{EXAMPLES, LogIndex, Order, parse, reference_markdown};
+use indelible_index::{LogIndex, Order};
+use indelible_query::{EXAMPLES, parse, reference_markdown};
 use serde_json::{Value, json};
 use std::{path::Path, sync::Arc};
 

@@ -176,10 +176,8 @@ impl Sender {
                 Err(error) => {
                     self.refused += 1;
                     let start: String = event.chars().take(80).collect();
-                    note(format_args!(
-                        "{BAD}refused{BAD:#} ({}) {}\n  {start}",
-                        error.code, error.message
-                    ));
+                    note(format_args!("{BAD}refused{BAD:#} ({}) {}", error.code, error.message));
+                    note(format_args!("  {start}"));
                 }
             }
         }

@@ -68,7 +68,8 @@ impl Demo {
         fs::write(folder.join("harbor-lane.vkey"), format!("{key}\n"))?;
         let log = client.log(LOG, Some(key.clone())).await?;
         let size = append_week(&log).await?;
-        line(format_args!("   {} events appended to {url}, every receipt checked\n", count(size)));
+        line(format_args!("   {} events appended to {url}, every receipt checked", count(size)));
+        line("");
         let story_at = tell_story(&log).await?;
         show_commands(&url, &folder);
         verify(&data, &key)?;
@@ -203,10 +204,11 @@ fn verify(data: &Path, key: &VerifyingKey) -> anyhow::Result<()> {
     }
     let coverage = verdict.coverage;
     line(format_args!(
-        "   {GOOD}holds{GOOD:#}  {} records hashed, {} checkpoints checked\n",
+        "   {GOOD}holds{GOOD:#}  {} records hashed, {} checkpoints checked",
         count(coverage.records),
         count(coverage.checkpoints)
     ));
+    line("");
     Ok(())
 }
 
@@ -244,7 +246,9 @@ fn tamper(folder: &Path, data: &Path, key: &VerifyingKey, story_at: u64) -> anyh
     let index = verdict
         .first_bad_index()
         .map_or_else(String::new, |index| format!("  first bad index {index}"));
-    line(format_args!("   {BAD}altered{BAD:#}{index}\n   {}\n", finding.message));
+    line(format_args!("   {BAD}altered{BAD:#}{index}"));
+    line(format_args!("   {}", finding.message));
+    line("");
     Ok(())
 }
 

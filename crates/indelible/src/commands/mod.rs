@@ -16,7 +16,10 @@ pub(crate) mod trail;
 pub(crate) mod verify;
 pub(crate) mod verify_export;
 
-use crate::Global;
+use crate::{
+    Global,
+    output::{FAINT, note},
+};
 use anyhow::Context as _;
 use indelible_client::{Client, Credentials, LogClient};
 use indelible_tlog::VerifyingKey;
@@ -38,15 +41,25 @@ pub(crate) fn connect(global: &Global) -> anyhow::Result<Client> {
     connect_to(global, &global.url)
 }
 
-/// The same, of another URL.
+/// The same, of another URL. A token goes only where it is for: the one that options and
+/// environment name is for the server they name, others have the one that was stored for
+/// them, or none. Whoever is verified may be a stranger.
 pub(crate) fn connect_to(global: &Global, url: &str) -> anyhow::Result<Client> {
-    let token = match &global.token_file {
-        Some(path) => Some(login::read_token(path)?),
-        None => match std::env::var("INDELIBLE_TOKEN") {
-            Ok(token) if !token.trim().is_empty() => Some(token.trim().to_owned()),
-            _ => login::stored(url)?,
-        },
+    let is_for_it = Client::is_same_server(&global.url, url);
+    let given = match (&global.token_file, std::env::var("INDELIBLE_TOKEN")) {
+        (Some(path), _) if is_for_it => Some(login::read_token(path)?),
+        (None, Ok(token)) if is_for_it && !token.trim().is_empty() => Some(token.trim().to_owned()),
+        _ => None,
     };
+    let token = match given {
+        Some(token) => Some(token),
+        None => login::stored(url)?,
+    };
+    if token.is_none() && !is_for_it {
+        note(format_args!(
+            "{FAINT}no token is sent to {url}: `indelible login --url {url}` stores one, or name this server with --url{FAINT:#}"
+        ));
+    }
     connect_as(global, url, token)
 }
 

@@ -3,14 +3,14 @@
 use crate::{
     Global,
     commands::open_log,
-    output::{self, BAD, FAINT, GOOD, STRONG, line, plain},
+    output::{self, BAD, FAINT, GOOD, STRONG, line},
 };
 use anyhow::Context as _;
 use indelible_api::EventView;
 use indelible_client::LogClient;
 use indelible_tlog::{Checkpoint, Note};
 use serde_json::Value;
-use std::{io::Write as _, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 /// Show a record by index or id.
 #[derive(Debug, clap::Args)]
@@ -90,7 +90,7 @@ impl Get {
         let log = open_log(global, &self.log, None).await?;
         if self.raw {
             let bytes = log.record(&self.record).await?;
-            std::io::stdout().write_all(&bytes).context("could not write the record")?;
+            output::raw(&bytes)?;
             return Ok(ExitCode::SUCCESS);
         }
         let view = log.event(&self.record).await?;
@@ -137,8 +137,7 @@ fn show(view: &EventView) {
         return;
     }
     line(format_args!("{FAINT}claimed by the sender{FAINT:#}"));
-    let text = serde_json::to_string_pretty(&view.event).unwrap_or_default();
-    text.lines().for_each(|row| line(format_args!("  {row}")));
+    output::pretty_json("  ", &view.event);
 }
 
 impl Tail {
@@ -227,11 +226,10 @@ pub(crate) fn print_row_of(before: &str, view: &EventView) {
         _ => FAINT,
     };
     let time = text("/time").get(..19).unwrap_or_else(|| text("/time"));
-    let (time, actor, action) = (plain(time), plain(actor), plain(text("/action")));
     output::row(&format!(
-        "{FAINT}{before}{:>8}{FAINT:#}  {time}  {style}{result:8}{style:#}  {actor}  {STRONG}{action}{STRONG:#}  {}",
+        "{FAINT}{before}{:>8}{FAINT:#}  {time}  {style}{result:8}{style:#}  {actor}  {STRONG}{}{STRONG:#}  {target}",
         view.index,
-        plain(&target)
+        text("/action"),
     ));
 }
 
@@ -246,7 +244,7 @@ impl Prove {
                 "checkpoint": proof.checkpoint,
             }))?;
         } else {
-            write!(std::io::stdout(), "{proof}").context("could not write the proof")?;
+            output::raw(proof.to_string().as_bytes())?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -267,7 +265,7 @@ impl ShowCheckpoint {
                 "signatures": signatures, "note": text,
             }))?;
         } else {
-            write!(std::io::stdout(), "{text}").context("could not write the checkpoint")?;
+            output::raw(text.as_bytes())?;
         }
         Ok(ExitCode::SUCCESS)
     }

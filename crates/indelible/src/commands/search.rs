@@ -7,7 +7,7 @@ use crate::{
         connect, open_log,
         read::{print_row, print_row_of},
     },
-    output::{self, BAD, FAINT, count, line, note, plain, table},
+    output::{self, BAD, FAINT, count, line, note, table},
 };
 use anyhow::{Context as _, bail};
 use indelible_api::{
@@ -239,7 +239,7 @@ fn show_histogram(found: &HistogramBuckets, global: &Global) -> anyhow::Result<(
         let values =
             bucket.values.iter().map(|value| format!("{} {}", value.value, count(value.count)));
         let values = values.collect::<Vec<_>>().join(", ");
-        let row = format!("{start}  {:>10}  {bar:50}  {}", count(bucket.count), plain(&values));
+        let row = format!("{start}  {:>10}  {bar:50}  {}", count(bucket.count), values);
         output::row(row.trim_end());
     }
     if found.buckets.is_empty() {

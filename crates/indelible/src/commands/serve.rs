@@ -167,8 +167,11 @@ fn announce(server: &Server, config: &Config) {
         ));
     }
     if let Some(token) = server.operator_token() {
-        say(format_args!("\n  {STRONG}operator token{STRONG:#}, shown this once:\n"));
-        say(format_args!("  {token}\n"));
+        say("");
+        say(format_args!("  {STRONG}operator token{STRONG:#}, shown this once:"));
+        say("");
+        say(format_args!("  {token}"));
+        say("");
         say(format_args!(
             "  {FAINT}`indelible login` stores it; `indelible token create` makes narrower ones{FAINT:#}"
         ));

@@ -4,6 +4,7 @@
 mod control;
 mod crash;
 mod full_disk;
+mod hostile;
 mod search;
 mod tour;
 

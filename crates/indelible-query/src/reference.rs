@@ -1,6 +1,6 @@
 //! docs/query.md, generated: fields, and examples that are run as tests.
 
-use super::fields_help;
+use crate::parse::fields_help;
 use std::fmt::Write as _;
 
 /// A query and what it finds, in words. The tests run each against a small log.

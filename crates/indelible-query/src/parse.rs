@@ -1,9 +1,10 @@
 //! The one parser: CLI, API, console and saved views read the same language.
 
-use super::{DataValue, Leaf, Node, Query, Value, time::span};
 use crate::{
-    doc::{MAX_TOKEN, lower, tokens},
     field::{FIELD_NAMES, Field},
+    query::{DataValue, Leaf, Node, Query, TimeRange, Value},
+    text::{MAX_TOKEN, lower, tokens},
+    time::span,
 };
 
 /// Longest query, in bytes.
@@ -341,7 +342,7 @@ impl Parser {
                 }
             },
         };
-        Ok(Leaf::Time { received: name == "received", from, to })
+        Ok(Leaf::Time(TimeRange { received: name == "received", from, to }))
     }
 
     /// A number, `>5`, `>=5`, `<5`, `<=5` or `5..9`.

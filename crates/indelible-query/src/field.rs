@@ -28,7 +28,7 @@ pub enum Field {
 }
 
 /// Names of fields as they are typed.
-pub(crate) const FIELD_NAMES: &[(&str, Field)] = &[
+pub const FIELD_NAMES: &[(&str, Field)] = &[
     ("action", Field::Action),
     ("actor", Field::Actor),
     ("actor.type", Field::ActorType),
@@ -90,7 +90,8 @@ impl Field {
     }
 
     /// Whether the index has terms of it; the others are found by their words and read.
-    pub(crate) const fn is_indexed(self) -> bool {
+    #[must_use]
+    pub const fn is_indexed(self) -> bool {
         !matches!(
             self,
             Self::Agent

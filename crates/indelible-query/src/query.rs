@@ -1,52 +1,78 @@
-//! The query language: what people type, as a tree that says exactly which records it
-//! is about. [`Query::matches`] is the meaning; the index only finds candidates faster.
-
-mod parse;
-mod reference;
-mod time;
+//! A query as a tree, and which records it means.
 
 use crate::{
-    doc::{Doc, lower, number_text, tokens},
+    doc::{Doc, number_text},
     field::Field,
+    text::{lower, tokens},
 };
 use serde_json_borrow::Value as Data;
 use std::net::IpAddr;
 
-pub use parse::{QueryError, fields_help, parse};
-pub use reference::{EXAMPLES, reference_markdown};
-pub use time::length_us;
-
 /// A parsed query. Relative times are resolved.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Query {
-    pub(crate) root: Node,
+    /// What must hold.
+    pub root: Node,
 }
 
+/// A part of a query.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Node {
+pub enum Node {
+    /// Every record.
     All,
+    /// What all of these say; of none of them, every record.
     And(Vec<Node>),
+    /// What one of these says; of none of them, no record.
     Or(Vec<Node>),
+    /// What this does not say.
     Not(Box<Node>),
+    /// What one comparison says.
     Leaf(Leaf),
 }
 
+/// A comparison.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Leaf {
+pub enum Leaf {
     /// A field of the native view, case ignored.
     Keyword(Field, Value),
     /// Words that stand together somewhere in the sender's strings.
-    Words { tokens: Vec<String>, prefix: bool },
+    Words {
+        /// The words, in lower case.
+        tokens: Vec<String>,
+        /// Whether the last may go on.
+        prefix: bool,
+    },
     /// A member of the sender's data, by path.
     Data(String, DataValue),
-    /// Occurred (or received) from, to; microseconds.
-    Time { received: bool, from: i64, to: i64 },
+    /// Occurred, or was received, then.
+    Time(TimeRange),
     /// Index from, to.
     Index(u64, u64),
     /// The address is in a network.
     Network(ipnet::IpNet),
     /// A target of exactly this kind has exactly such an id.
     TargetOf(String, Value),
+}
+
+impl Node {
+    fn is_all(&self) -> bool {
+        match self {
+            Self::All => true,
+            Self::And(nodes) => nodes.iter().all(Self::is_all),
+            Self::Or(_) | Self::Not(_) | Self::Leaf(_) => false,
+        }
+    }
+}
+
+/// A range of times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TimeRange {
+    /// Of receipt, not of occurrence.
+    pub received: bool,
+    /// The first, in microseconds since the epoch.
+    pub from: i64,
+    /// The one after the last.
+    pub to: i64,
 }
 
 /// A part of a log that somebody may see.
@@ -60,21 +86,28 @@ pub struct Part {
 
 /// What a keyword is compared with; lower case.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Value {
+pub enum Value {
+    /// This.
     Is(String),
+    /// Anything that begins so.
     Begins(String),
+    /// Anything.
     Any,
 }
 
+/// What a member of the sender's data is compared with.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum DataValue {
+pub enum DataValue {
+    /// Its text.
     Text(Value),
     /// From, to; numbers only.
     Range(f64, f64),
 }
 
 impl Value {
-    pub(crate) fn matches(&self, text: &str) -> bool {
+    /// Whether a text is what is meant, its case ignored.
+    #[must_use]
+    pub fn matches(&self, text: &str) -> bool {
         match self {
             Self::Is(value) => lower(text) == *value,
             Self::Begins(value) => lower(text).starts_with(value.as_str()),
@@ -91,12 +124,17 @@ impl Query {
     }
 
     /// Whether it says nothing, so that every record matches.
-    pub(crate) fn is_all(&self) -> bool {
-        match &self.root {
-            Node::All => true,
-            Node::And(nodes) => nodes.is_empty(),
-            Node::Or(_) | Node::Not(_) | Node::Leaf(_) => false,
-        }
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        self.root.is_all()
+    }
+
+    /// The same query without the times that every match is in, and those times.
+    #[must_use]
+    pub fn without_times(&self) -> (Self, Vec<TimeRange>) {
+        let mut times = Vec::new();
+        let root = without_times(&self.root, &mut times);
+        (Self { root }, times)
     }
 
     /// Whether a record matches.
@@ -129,6 +167,19 @@ impl Query {
     }
 }
 
+fn without_times(node: &Node, times: &mut Vec<TimeRange>) -> Node {
+    match node {
+        Node::And(nodes) => {
+            Node::And(nodes.iter().map(|node| without_times(node, times)).collect())
+        }
+        Node::Leaf(Leaf::Time(range)) => {
+            times.push(*range);
+            Node::All
+        }
+        other => other.clone(),
+    }
+}
+
 fn matches(node: &Node, doc: &Doc<'_>) -> bool {
     match node {
         Node::All => true,
@@ -151,10 +202,10 @@ fn leaf_matches(leaf: &Leaf, doc: &Doc<'_>) -> bool {
             doc.strings(&mut |text| found = found || contains(text, wanted, *prefix));
             found
         }
-        Leaf::Data(path, value) => data_matches(&doc.data, path, value),
-        Leaf::Time { received, from, to } => {
-            let time = if *received { Some(doc.received_us) } else { doc.time_us };
-            time.is_some_and(|time| (*from..*to).contains(&time))
+        Leaf::Data(path, value) => data_matches(doc.data(), path, value),
+        Leaf::Time(range) => {
+            let time = if range.received { Some(doc.received_us) } else { doc.time_us };
+            time.is_some_and(|time| (range.from..range.to).contains(&time))
         }
         Leaf::Index(from, to) => (*from..*to).contains(&doc.index),
         Leaf::TargetOf(kind, value) => doc.targets().any(|(own_kind, own)| {
@@ -169,7 +220,7 @@ fn leaf_matches(leaf: &Leaf, doc: &Doc<'_>) -> bool {
     }
 }
 
-pub(crate) fn within(network: &ipnet::IpNet, ip: IpAddr) -> bool {
+fn within(network: &ipnet::IpNet, ip: IpAddr) -> bool {
     network.contains(&ip.to_canonical())
 }
 

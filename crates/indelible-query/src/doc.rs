@@ -5,63 +5,8 @@ use crate::field::Field;
 use indelible_event::{
     Actor, ActorType, Category, Envelope, Event, NATIVE, OutcomeResult, Timestamp, format_named,
 };
-use indelible_log::{Log, LogError};
 use serde_json_borrow::Value;
 use std::{borrow::Cow, net::IpAddr};
-
-/// Longest word, in bytes; longer ones are cut.
-pub(crate) const MAX_TOKEN: usize = 64;
-
-/// A record as it was written: its envelope, and its sender's bytes.
-#[derive(Debug)]
-pub struct Source<'a> {
-    index: u64,
-    envelope: Option<Envelope<'a>>,
-    data: Cow<'a, str>,
-}
-
-impl<'a> Source<'a> {
-    /// Takes a record of a log; its data is fetched if it is an attachment.
-    ///
-    /// # Errors
-    /// When stored bytes cannot be read.
-    pub fn of(log: &Log, index: u64, record: &'a [u8]) -> Result<Self, LogError> {
-        let envelope = Envelope::parse(record).ok();
-        let data = envelope.as_ref().map(|envelope| log.data(envelope)).transpose()?;
-        Ok(Self { index, envelope, data: data.unwrap_or_default() })
-    }
-
-    /// Reads it. What is no event is a document without fields.
-    #[must_use]
-    pub fn read(&self) -> Doc<'_> {
-        let data = serde_json::from_str(&self.data).unwrap_or_default();
-        let mut doc = Doc {
-            index: self.index,
-            received_us: 0,
-            time_us: None,
-            fields: Vec::new(),
-            is_native: false,
-            data,
-        };
-        let Some(envelope) = &self.envelope else { return doc };
-        let received = envelope.received_at.parse::<Timestamp>();
-        doc.received_us = received.map_or(0, Timestamp::as_micros);
-        doc.is_native = envelope.format == NATIVE;
-        let mut fields = Fields(Vec::with_capacity(24));
-        fields.push(Field::By, Cow::Borrowed(envelope.recorded_by.as_ref()));
-        fields.push(Field::Format, Cow::Borrowed(envelope.format.as_ref()));
-        doc.time_us = if doc.is_native {
-            fields.native(&doc.data)
-        } else {
-            let format = format_named(&envelope.format).ok();
-            format
-                .and_then(|format| format.view(&self.data).ok())
-                .and_then(|event| fields.event(event))
-        };
-        doc.fields = fields.0;
-        doc
-    }
-}
 
 /// A record, read.
 #[derive(Debug)]
@@ -73,10 +18,41 @@ pub struct Doc<'a> {
     /// Occurred, as the sender says.
     pub time_us: Option<i64>,
     /// Values of the native view. The id of a target comes right after its type.
-    pub(crate) fields: Vec<(Field, Cow<'a, str>)>,
+    fields: Vec<(Field, Cow<'a, str>)>,
     /// Whether the fields are members of the data.
     is_native: bool,
-    pub(crate) data: Value<'a>,
+    data: Value<'a>,
+}
+
+impl<'a> Doc<'a> {
+    /// Reads a record: its envelope, if it has one, and its sender's bytes. What is no
+    /// event is a document without fields.
+    #[must_use]
+    pub fn read(index: u64, envelope: Option<&'a Envelope<'_>>, data: &'a str) -> Self {
+        let mut doc = Doc {
+            index,
+            received_us: 0,
+            time_us: None,
+            fields: Vec::new(),
+            is_native: false,
+            data: serde_json::from_str(data).unwrap_or_default(),
+        };
+        let Some(envelope) = envelope else { return doc };
+        let received = envelope.received_at.parse::<Timestamp>();
+        doc.received_us = received.map_or(0, Timestamp::as_micros);
+        doc.is_native = envelope.format == NATIVE;
+        let mut fields = Fields(Vec::with_capacity(24));
+        fields.push(Field::By, Cow::Borrowed(envelope.recorded_by.as_ref()));
+        fields.push(Field::Format, Cow::Borrowed(envelope.format.as_ref()));
+        doc.time_us = if doc.is_native {
+            fields.native(&doc.data)
+        } else {
+            let format = format_named(&envelope.format).ok();
+            format.and_then(|format| format.view(data).ok()).and_then(|event| fields.event(event))
+        };
+        doc.fields = fields.0;
+        doc
+    }
 }
 
 impl Doc<'_> {
@@ -86,12 +62,25 @@ impl Doc<'_> {
         self.fields.iter().filter(move |(own, _)| *own == field).map(|(_, value)| value.as_ref())
     }
 
-    pub(crate) fn ip(&self) -> Option<IpAddr> {
+    /// Every field with a value, in the order of the view.
+    pub fn fields(&self) -> impl Iterator<Item = (Field, &str)> {
+        self.fields.iter().map(|(field, value)| (*field, value.as_ref()))
+    }
+
+    /// The sender's data.
+    #[must_use]
+    pub const fn data(&self) -> &Value<'_> {
+        &self.data
+    }
+
+    /// The address it came from, if it has one that can be read.
+    #[must_use]
+    pub fn ip(&self) -> Option<IpAddr> {
         self.values(Field::Ip).next()?.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
     }
 
     /// Types and ids of the targets.
-    pub(crate) fn targets(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn targets(&self) -> impl Iterator<Item = (&str, &str)> {
         self.fields.array_windows().filter_map(|[kind, id]| {
             let is_target = kind.0 == Field::TargetType && id.0 == Field::Target;
             is_target.then_some((kind.1.as_ref(), id.1.as_ref()))
@@ -101,7 +90,7 @@ impl Doc<'_> {
     /// Visits the strings and numbers that free text is searched in: those of the
     /// sender's data, times of the event itself left out, and those of the view's
     /// fields that have no terms of their own.
-    pub(crate) fn strings(&self, visit: &mut dyn FnMut(&str)) {
+    pub fn strings(&self, visit: &mut dyn FnMut(&str)) {
         strings(&self.data, true, visit);
         // Those of a native event are members of its data.
         if !self.is_native {
@@ -217,8 +206,7 @@ fn member<'v, 'a>(of: &'v Value<'a>, name: &str) -> Option<&'v Value<'a>> {
 
 /// Members of the data's top level that hold the event's own time: every record has
 /// another, and the time is a field.
-pub(crate) const TIMES: [&str; 4] =
-    ["time", "eventTime", "requestReceivedTimestamp", "stageTimestamp"];
+pub const TIMES: [&str; 4] = ["time", "eventTime", "requestReceivedTimestamp", "stageTimestamp"];
 
 fn strings(value: &Value<'_>, top: bool, visit: &mut dyn FnMut(&str)) {
     match value {
@@ -237,51 +225,9 @@ fn strings(value: &Value<'_>, top: bool, visit: &mut dyn FnMut(&str)) {
 }
 
 /// A number as JSON writes it.
-pub(crate) fn number_text(number: serde_json_borrow::Number) -> String {
+#[must_use]
+pub fn number_text(number: serde_json_borrow::Number) -> String {
     serde_json::Number::from(number).to_string()
-}
-
-/// The next word of a text, a run of letters and digits, and what follows it.
-pub(crate) fn next_word(text: &str) -> Option<(&str, &str)> {
-    let text = text.get(word_at(text, true)..)?;
-    let (word, rest) = text.split_at_checked(word_at(text, false))?;
-    (!word.is_empty()).then_some((word, rest))
-}
-
-/// Where the first character stands that is of a word, or that is of none; the end, if
-/// there is none. Nearly all is ASCII, which needs no decoding.
-fn word_at(text: &str, is_word: bool) -> usize {
-    let ascii =
-        text.bytes().position(|byte| !byte.is_ascii() || byte.is_ascii_alphanumeric() == is_word);
-    let Some(at) = ascii else { return text.len() };
-    let rest = text.get(at..).unwrap_or_default();
-    if rest.as_bytes().first().is_some_and(u8::is_ascii) {
-        return at;
-    }
-    rest.find(|c: char| c.is_alphanumeric() == is_word).map_or(text.len(), |found| at + found)
-}
-
-/// The words of a text, in lower case, cut at 64 bytes.
-pub(crate) fn tokens(text: &str) -> impl Iterator<Item = String> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        let (word, after) = next_word(rest)?;
-        rest = after;
-        Some(cut(&lower(word), MAX_TOKEN).to_owned())
-    })
-}
-
-/// Lower case, character by character: the index and the query must do it alike.
-pub(crate) fn lower(text: &str) -> String {
-    if text.is_ascii() {
-        return text.to_ascii_lowercase();
-    }
-    text.chars().flat_map(char::to_lowercase).collect()
-}
-
-/// Cuts a text at a character's boundary.
-pub(crate) fn cut(text: &str, len: usize) -> &str {
-    text.get(..text.floor_char_boundary(len)).unwrap_or(text)
 }
 
 const fn actor_type(kind: ActorType) -> &'static str {
