@@ -2,6 +2,7 @@
 
 mod interop;
 mod postgres;
+mod setup;
 mod tidy;
 
 use anyhow::{Context as _, bail};
@@ -14,7 +15,8 @@ use std::{
 const USAGE: &str = "usage: cargo xtask COMMAND
 
   demo      build and run the demo
-  test      install what the tests need and run them all
+  setup     install what the tests need
+  test      setup, then run all tests
   ci        the gate: format, lints, tests, docs, dependencies, tidy
   tidy      check dependency edges and house rules
   interop   let programs we did not write judge a running server (needs Go)
@@ -36,6 +38,7 @@ fn main() -> anyhow::Result<()> {
             ]
             .concat(),
         ),
+        "setup" => step("setup", setup::install),
         "test" => test(),
         "ci" => ci(),
         "tidy" => tidy::check(),
@@ -77,30 +80,8 @@ pub(crate) fn step(name: &str, body: impl FnOnce() -> anyhow::Result<()>) -> any
     Ok(())
 }
 
-/// What the tests need besides cargo: an OpenID provider (Node), judges of exports
-/// (Python), and a software HSM.
-fn install() -> anyhow::Result<()> {
-    let provider = "crates/indelible-server/tests/oidc";
-    run("npm", &["ci", "--no-audit", "--no-fund", "--silent", "--prefix", provider])
-        .context("the tests of OpenID Connect need Node 20 and npm")?;
-    let judges = "crates/indelible/tests/judges";
-    let python = format!("{judges}/venv/bin/python");
-    run("python3", &["-m", "venv", &format!("{judges}/venv")])
-        .context("the tests of exports need Python 3.11 with venv")?;
-    let wanted = format!("{judges}/requirements.txt");
-    run(&python, &["-m", "pip", "install", "--quiet", "--requirement", &wanted])?;
-    let has_hsm = Command::new("softhsm2-util").arg("--version").output().is_ok();
-    if !has_hsm {
-        let packages = || run("apt-get", &["install", "--yes", "--quiet", "softhsm2"]);
-        packages()
-            .or_else(|_| run("apt-get", &["update", "--quiet"]).and_then(|()| packages()))
-            .context("the tests of PKCS#11 need softhsm2: install it with the system's packages")?;
-    }
-    Ok(())
-}
-
 fn test() -> anyhow::Result<()> {
-    step("install", install)?;
+    step("setup", setup::install)?;
     step("test", || run("cargo", &["test", "--workspace", "--all-targets"]))?;
     step("doctest", || run("cargo", &["test", "--workspace", "--doc"]))
 }
