@@ -3,15 +3,43 @@
 mod edges;
 mod metadata;
 mod modules;
+mod sizes;
 mod unused;
 mod words;
 
 use anyhow::bail;
+use metadata::Package;
+use modules::Tree;
 
 pub(crate) fn check() -> anyhow::Result<()> {
     let packages = metadata::packages()?;
     let mut problems = edges::check(&packages);
     problems.extend(unused::check(&packages)?);
+    let crates = read(&packages)?;
+    problems.extend(sizes::check(files(&crates)));
     problems.extend(words::check()?);
     if problems.is_empty() { Ok(()) } else { bail!("{}", problems.join("\n")) }
+}
+
+/// A crate's folder in the repository and its targets.
+struct Crate {
+    folder: String,
+    trees: Vec<Tree>,
+}
+
+fn read(packages: &[Package]) -> anyhow::Result<Vec<Crate>> {
+    let repository = std::env::current_dir()?;
+    let read = |package: &Package| {
+        let folder = package.folder.strip_prefix(&repository).unwrap_or(&package.folder);
+        Ok(Crate { folder: folder.display().to_string(), trees: modules::trees(&package.folder)? })
+    };
+    packages.iter().map(read).collect()
+}
+
+/// Every file with its path in the repository.
+fn files(crates: &[Crate]) -> impl Iterator<Item = (String, &modules::File)> {
+    crates.iter().flat_map(|one| {
+        let files = one.trees.iter().flat_map(|tree| &tree.files);
+        files.map(|file| (format!("{}/src/{}", one.folder, file.path), file))
+    })
 }

@@ -174,3 +174,57 @@ fn attributes(item: &Item) -> &[Attribute] {
         _ => &[],
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A made-up package of some files below `src/`; the folder lives as long as the
+    /// first of the two.
+    pub(in crate::tidy) fn package(files: &[(&str, &str)]) -> (tempfile::TempDir, Vec<Tree>) {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = folder.path().join("src").join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let trees = trees(folder.path()).unwrap();
+        (folder, trees)
+    }
+
+    #[test]
+    fn modules_are_found_where_the_compiler_finds_them() {
+        let (_folder, trees) = package(&[
+            ("lib.rs", "mod a; mod b; mod c { mod d; mod e {} } #[cfg(test)] mod tests;"),
+            ("a.rs", "mod x; #[path = \"other.rs\"] mod y;"),
+            ("a/x.rs", ""),
+            ("other.rs", ""),
+            ("b/mod.rs", "mod z;"),
+            ("b/z.rs", ""),
+            ("c/d.rs", ""),
+            ("unseen.rs", "not rust"),
+            ("main.rs", "fn main() {}"),
+        ]);
+        let of = |tree: &Tree| {
+            let shown = |(module, file): (&Module, &usize)| {
+                format!("{} {}", module.join("::"), tree.files[*file].path)
+            };
+            tree.modules.iter().map(shown).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            of(&trees[0]),
+            [
+                " lib.rs",
+                "a a.rs",
+                "a::x a/x.rs",
+                "a::y other.rs",
+                "b b/mod.rs",
+                "b::z b/z.rs",
+                "c lib.rs",
+                "c::d c/d.rs",
+                "c::e lib.rs",
+            ]
+        );
+        assert_eq!(of(&trees[1]), [" main.rs"]);
+    }
+}
