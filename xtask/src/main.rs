@@ -2,15 +2,13 @@
 
 mod interop;
 mod postgres;
+mod run;
 mod setup;
 mod tidy;
 
 use anyhow::{Context as _, bail};
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-    time::Instant,
-};
+use run::{root, run, step};
+use std::process::Command;
 
 const USAGE: &str = "usage: cargo xtask COMMAND
 
@@ -18,7 +16,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   setup     install what the tests need
   test      setup, then run all tests
   ci        the gate: format, lints, tests, docs, dependencies, tidy
-  tidy      check dependency edges and house rules
+  tidy      check edges between crates, rooms within them, sizes and other house rules
   interop   let programs we did not write judge a running server (needs Go)
   simulate  run the crash simulation over SEEDS seeds (default 2000) from FIRST (default 0)
   postgres  compare durable appends with PostgreSQL on this machine (needs PostgreSQL)
@@ -55,29 +53,6 @@ fn main() -> anyhow::Result<()> {
 
 fn texts(arguments: &[String]) -> Vec<&str> {
     arguments.iter().map(String::as_str).collect()
-}
-
-/// The repository.
-pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .map_or_else(|| PathBuf::from("."), Path::to_owned)
-}
-
-/// Runs a program and fails if it does.
-pub(crate) fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
-    let status = Command::new(program).args(arguments).status();
-    let status = status.with_context(|| format!("could not run {program}"))?;
-    if status.success() { Ok(()) } else { bail!("{program} {} failed", arguments.join(" ")) }
-}
-
-#[expect(clippy::print_stderr, reason = "a task runner reports its steps")]
-pub(crate) fn step(name: &str, body: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let started = Instant::now();
-    eprintln!("== {name}");
-    body().with_context(|| format!("step {name} failed"))?;
-    eprintln!("== {name}: ok, {:.0} s", started.elapsed().as_secs_f64());
-    Ok(())
 }
 
 fn test() -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
 //! What the tests need besides cargo: an OpenID provider (Node), judges of exports
 //! (Python), and a software HSM.
 
-use crate::run;
+use crate::run::run;
 use anyhow::Context as _;
 use std::process::Command;
 

@@ -1,8 +1,11 @@
 //! House rules that no other tool checks.
 
 mod edges;
+mod imports;
 mod metadata;
 mod modules;
+mod paths;
+mod rings;
 mod sizes;
 mod unused;
 mod words;
@@ -17,6 +20,9 @@ pub(crate) fn check() -> anyhow::Result<()> {
     problems.extend(unused::check(&packages)?);
     let crates = read(&packages)?;
     problems.extend(sizes::check(files(&crates)));
+    for one in &crates {
+        problems.extend(one.trees.iter().flat_map(|tree| rings::check(&one.folder, tree)));
+    }
     problems.extend(words::check()?);
     if problems.is_empty() { Ok(()) } else { bail!("{}", problems.join("\n")) }
 }

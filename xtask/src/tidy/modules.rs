@@ -176,6 +176,7 @@ fn attributes(item: &Item) -> &[Attribute] {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests state their expectations by failing")]
 pub(super) mod tests {
     use super::*;
 

@@ -3,11 +3,7 @@
 use super::metadata::{Dependency, Package};
 use anyhow::Context as _;
 use proc_macro2::{TokenStream, TokenTree};
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs, path::Path};
 
 pub(super) fn check(packages: &[Package]) -> anyhow::Result<Vec<String>> {
     let mut problems = Vec::new();
@@ -82,6 +78,7 @@ fn collect(tokens: TokenStream, words: &mut BTreeSet<String>) {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests state their expectations by failing")]
 mod tests {
     use super::{super::metadata::Dependency, *};
 
@@ -101,7 +98,7 @@ mod tests {
             ("src/bytes.rs", "pub fn g() { write!(out, tower::x) }"),
             ("tests/it/main.rs", "use proptest as p;"),
         ] {
-            let path: PathBuf = folder.path().join(file);
+            let path = folder.path().join(file);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
