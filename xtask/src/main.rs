@@ -17,6 +17,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test      setup, then run all tests
   ci        the gate: format, lints, tests, docs, dependencies, tidy
   tidy      check edges between crates, rooms within them, sizes and other house rules
+  rooms     print the floors of the server and their files
   interop   let programs we did not write judge a running server (needs Go)
   simulate  run the crash simulation over SEEDS seeds (default 2000) from FIRST (default 0)
   postgres  compare durable appends with PostgreSQL on this machine (needs PostgreSQL)
@@ -40,6 +41,7 @@ fn main() -> anyhow::Result<()> {
         "test" => test(),
         "ci" => ci(),
         "tidy" => tidy::check(),
+        "rooms" => rooms(),
         "interop" => interop::judge(),
         "simulate" => simulate(&rest),
         "postgres" => postgres::compare(),
@@ -49,6 +51,12 @@ fn main() -> anyhow::Result<()> {
         }
         _ => bail!("{USAGE}"),
     }
+}
+
+#[expect(clippy::print_stdout, reason = "the command's result")]
+fn rooms() -> anyhow::Result<()> {
+    print!("{}", tidy::rooms()?);
+    Ok(())
 }
 
 fn texts(arguments: &[String]) -> Vec<&str> {

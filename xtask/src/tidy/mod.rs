@@ -6,6 +6,7 @@ mod metadata;
 mod modules;
 mod paths;
 mod rings;
+mod rooms;
 mod sizes;
 mod unused;
 mod words;
@@ -13,6 +14,7 @@ mod words;
 use anyhow::bail;
 use metadata::Package;
 use modules::Tree;
+use std::path::Path;
 
 pub(crate) fn check() -> anyhow::Result<()> {
     let packages = metadata::packages()?;
@@ -22,9 +24,18 @@ pub(crate) fn check() -> anyhow::Result<()> {
     problems.extend(sizes::check(files(&crates)));
     for one in &crates {
         problems.extend(one.trees.iter().flat_map(|tree| rings::check(&one.folder, tree)));
+        if one.folder == rooms::HOUSE {
+            problems.extend(one.trees.iter().flat_map(rooms::check));
+        }
     }
     problems.extend(words::check()?);
     if problems.is_empty() { Ok(()) } else { bail!("{}", problems.join("\n")) }
+}
+
+/// The floors of the server and their files, as ARCHITECTURE.md shows them.
+pub(crate) fn rooms() -> anyhow::Result<String> {
+    let trees = modules::trees(Path::new(rooms::HOUSE))?;
+    Ok(trees.iter().map(rooms::shown).collect())
 }
 
 /// A crate's folder in the repository and its targets.
