@@ -53,15 +53,21 @@ fn reachable(file: usize, next: &BTreeMap<usize, BTreeSet<usize>>) -> BTreeSet<u
 }
 
 fn shown(folder: &str, tree: &Tree, ring: &BTreeSet<usize>, imports: &BTreeSet<Import>) -> String {
-    let mut edges: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
+    let mut edges: BTreeMap<(&str, &str, bool), Vec<&str>> = BTreeMap::new();
     for import in imports.iter().filter(|i| ring.contains(&i.from) && ring.contains(&i.to)) {
         let path = |file: usize| tree.files[file].path.as_str();
-        edges.entry((path(import.from), path(import.to))).or_default().insert(&import.name);
+        let edge = (path(import.from), path(import.to), import.kind == Kind::Through);
+        edges.entry(edge).or_default().push(&import.name);
     }
     let mut text = format!("{folder}/src: a ring of {} files", ring.len());
-    for ((from, to), names) in edges {
-        let names: Vec<&str> = names.into_iter().collect();
-        text.push_str(&format!("\n  {from} -> {to} ({})", names.join(", ")));
+    for ((from, to, through), mut names) in edges {
+        names.sort_unstable();
+        names.dedup();
+        let names = names.join(", ");
+        text.push_str(&match through {
+            true => format!("\n  {from} -> {to}, which only passes on {names}"),
+            false => format!("\n  {from} -> {to} ({names})"),
+        });
     }
     text
 }
@@ -126,7 +132,9 @@ mod tests {
         assert_eq!(files("use super::c::C;"), Vec::<String>::new());
         assert_eq!(
             files("use super::C;"),
-            ["a/src: a ring of 2 files\n  a/b.rs -> a/mod.rs (C)\n  a/mod.rs -> a/b.rs (B)"]
+            [
+                "a/src: a ring of 2 files\n  a/b.rs -> a/mod.rs, which only passes on C\n  a/mod.rs -> a/b.rs (B)"
+            ]
         );
         assert_eq!(
             files("use crate::other::f;"),
