@@ -1,7 +1,7 @@
 //! Programs we did not write judge a running server: Tessera's `fsck` and the Go
 //! reference implementation of signed notes and proofs.
 
-use crate::{root, run, step};
+use crate::run::{root, run, step};
 use anyhow::{Context as _, bail};
 use std::{
     fs::{self, File},

@@ -2,21 +2,22 @@
 
 mod interop;
 mod postgres;
+mod run;
+mod setup;
 mod tidy;
 
 use anyhow::{Context as _, bail};
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-    time::Instant,
-};
+use run::{root, run, step};
+use std::process::Command;
 
 const USAGE: &str = "usage: cargo xtask COMMAND
 
   demo      build and run the demo
-  test      install what the tests need and run them all
+  setup     install what the tests need
+  test      setup, then run all tests
   ci        the gate: format, lints, tests, docs, dependencies, tidy
-  tidy      check dependency edges and house rules
+  tidy      check edges between crates, rooms within them, sizes and other house rules
+  rooms     print the floors of the server and their files
   interop   let programs we did not write judge a running server (needs Go)
   simulate  run the crash simulation over SEEDS seeds (default 2000) from FIRST (default 0)
   postgres  compare durable appends with PostgreSQL on this machine (needs PostgreSQL)
@@ -36,9 +37,11 @@ fn main() -> anyhow::Result<()> {
             ]
             .concat(),
         ),
+        "setup" => step("setup", setup::install),
         "test" => test(),
         "ci" => ci(),
         "tidy" => tidy::check(),
+        "rooms" => rooms(),
         "interop" => interop::judge(),
         "simulate" => simulate(&rest),
         "postgres" => postgres::compare(),
@@ -50,57 +53,18 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "the command's result")]
+fn rooms() -> anyhow::Result<()> {
+    print!("{}", tidy::rooms()?);
+    Ok(())
+}
+
 fn texts(arguments: &[String]) -> Vec<&str> {
     arguments.iter().map(String::as_str).collect()
 }
 
-/// The repository.
-pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .map_or_else(|| PathBuf::from("."), Path::to_owned)
-}
-
-/// Runs a program and fails if it does.
-pub(crate) fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
-    let status = Command::new(program).args(arguments).status();
-    let status = status.with_context(|| format!("could not run {program}"))?;
-    if status.success() { Ok(()) } else { bail!("{program} {} failed", arguments.join(" ")) }
-}
-
-#[expect(clippy::print_stderr, reason = "a task runner reports its steps")]
-pub(crate) fn step(name: &str, body: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let started = Instant::now();
-    eprintln!("== {name}");
-    body().with_context(|| format!("step {name} failed"))?;
-    eprintln!("== {name}: ok, {:.0} s", started.elapsed().as_secs_f64());
-    Ok(())
-}
-
-/// What the tests need besides cargo: an OpenID provider (Node), judges of exports
-/// (Python), and a software HSM.
-fn install() -> anyhow::Result<()> {
-    let provider = "crates/indelible-server/tests/oidc";
-    run("npm", &["ci", "--no-audit", "--no-fund", "--silent", "--prefix", provider])
-        .context("the tests of OpenID Connect need Node 20 and npm")?;
-    let judges = "crates/indelible/tests/judges";
-    let python = format!("{judges}/venv/bin/python");
-    run("python3", &["-m", "venv", &format!("{judges}/venv")])
-        .context("the tests of exports need Python 3.11 with venv")?;
-    let wanted = format!("{judges}/requirements.txt");
-    run(&python, &["-m", "pip", "install", "--quiet", "--requirement", &wanted])?;
-    let has_hsm = Command::new("softhsm2-util").arg("--version").output().is_ok();
-    if !has_hsm {
-        let packages = || run("apt-get", &["install", "--yes", "--quiet", "softhsm2"]);
-        packages()
-            .or_else(|_| run("apt-get", &["update", "--quiet"]).and_then(|()| packages()))
-            .context("the tests of PKCS#11 need softhsm2: install it with the system's packages")?;
-    }
-    Ok(())
-}
-
 fn test() -> anyhow::Result<()> {
-    step("install", install)?;
+    step("setup", setup::install)?;
     step("test", || run("cargo", &["test", "--workspace", "--all-targets"]))?;
     step("doctest", || run("cargo", &["test", "--workspace", "--doc"]))
 }

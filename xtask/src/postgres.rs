@@ -1,7 +1,7 @@
 //! Durable appends beside PostgreSQL on the same machine, in the same run: plain
 //! inserts, and a table whose trigger chains a hash from row to row. And the same searches.
 
-use crate::{root, run, step};
+use crate::run::{root, run, step};
 use anyhow::{Context as _, bail};
 use std::{
     fs,
