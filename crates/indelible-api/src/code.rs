@@ -54,6 +54,8 @@ codes! {
     RecordNotFound = "record_not_found", 404;
     /// The path exists, but not with this method.
     MethodNotAllowed = "method_not_allowed", 405;
+    /// No route takes this method.
+    NotImplemented = "not_implemented", 501;
     /// The body did not arrive in time.
     Timeout = "timeout", 408;
     /// No token, grant, waiting act or export with that id.

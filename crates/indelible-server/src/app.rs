@@ -10,6 +10,7 @@ use crate::{
     },
     error::Result,
     exports::Exports,
+    http::body::Bodies,
     indexes::Indexes,
     metrics::Metrics,
     settings::{AccessConfig, Config, Limits},
@@ -62,7 +63,7 @@ pub enum StartError {
 pub struct App {
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
-    pub(crate) large_bodies: Arc<Semaphore>,
+    pub(crate) bodies: Bodies,
     pub(crate) searches: Semaphore,
     pub(crate) site: Arc<Site>,
     pub(crate) control: Controller,
@@ -105,7 +106,11 @@ impl App {
         Ok(Self {
             limits: config.limits,
             metrics: Metrics::new(),
-            large_bodies: Arc::new(Semaphore::new(config.limits.large_bodies)),
+            bodies: Bodies::new(
+                config.limits.idle,
+                config.limits.body_memory,
+                config.limits.large_bodies,
+            ),
             searches: Semaphore::new(config.limits.searches),
             site,
             control,

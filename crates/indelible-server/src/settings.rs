@@ -54,10 +54,15 @@ pub struct AccessConfig {
 /// Bounds on what a request may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Open connections; more wait to be accepted.
+    /// Open connections; past it, whoever has most loses one to a newcomer.
     pub connections: usize,
-    /// Requests at a time whose body is over 1 MiB; more wait.
+    /// Open connections of one IPv4 address or IPv6 /64.
+    pub connections_per_address: usize,
+    /// Compressed bodies unpacked at a time; more wait.
     pub large_bodies: usize,
+    /// Bytes that bodies hold beyond the first MiB of each, until their records are
+    /// committed. A credential has a quarter of it at most.
+    pub body_memory: usize,
     /// Searches at a time; more wait for their turn.
     pub searches: usize,
     /// Time for a request's head, and between two parts of its body.
@@ -70,7 +75,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1024,
+            connections_per_address: 256,
             large_bodies: 4,
+            body_memory: 256 << 20,
             searches: 16,
             idle: Duration::from_secs(30),
             shutdown: Duration::from_secs(30),

@@ -13,7 +13,7 @@ use tokio_rustls::{
     rustls::{
         self, RootCertStore, ServerConfig,
         pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
-        server::WebPkiClientVerifier,
+        server::{NoServerSessionStorage, WebPkiClientVerifier},
     },
 };
 
@@ -128,6 +128,12 @@ fn load(config: &TlsConfig) -> Result<ServerConfig, TlsError> {
     };
     let mut loaded = builder.with_single_cert(certificates, key).map_err(use_error)?;
     loaded.alpn_protocols = vec![b"http/1.1".to_vec()];
+    if config.client_authorities.is_some() {
+        // A resumed session would show a certificate that nobody checked anew: one that
+        // has expired meanwhile, or whose authority was replaced.
+        loaded.session_storage = Arc::new(NoServerSessionStorage {});
+        loaded.send_tls13_tickets = 0;
+    }
     Ok(loaded)
 }
 

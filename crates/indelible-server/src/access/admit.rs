@@ -1,4 +1,4 @@
-//! The order of an entrance: limits of the address, who calls, limits of the credential,
+//! The order of an entrance: who calls, limits of the credential,
 //! sign-in into the trail, may it. Knows no HTTP: every door that takes a credential can
 //! ask here.
 
@@ -87,6 +87,15 @@ impl Refused {
 }
 
 impl Entrance<'_> {
+    /// Whether anything from this address is looked at; asked first of all, for every
+    /// request.
+    pub(crate) fn arrive(&self, origin: &Origin) -> std::result::Result<(), Refused> {
+        self.limiter.address(origin.client).map_err(|wait| Refused {
+            error: rate_limited("from this address", wait),
+            ..Refused::stranger("rate limit of the address", None)
+        })
+    }
+
     /// Lets a caller in, or says why not.
     pub(crate) async fn admit(
         &self,
@@ -94,10 +103,6 @@ impl Entrance<'_> {
         presented: Presented<'_>,
         origin: &Arc<Origin>,
     ) -> std::result::Result<Caller, Refused> {
-        self.limiter.address(origin.client).map_err(|wait| Refused {
-            error: rate_limited("from this address", wait),
-            ..Refused::stranger("rate limit of the address", None)
-        })?;
         let (control, now) = (self.control.current(), self.control.now());
         let principal = self
             .authenticate(&control, presented, now)

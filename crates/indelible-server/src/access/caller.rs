@@ -32,6 +32,11 @@ impl Caller {
         self.principal.as_deref().ok_or_else(unauthenticated)
     }
 
+    /// Whose share of memory and turns a request takes.
+    pub(crate) fn who(&self) -> &str {
+        self.principal.as_ref().map_or("anonymous", |known| &known.id)
+    }
+
     /// Refuses a caller whose credential works no more, or whose grants no longer give
     /// what they gave when it was let in.
     pub(crate) fn still_may(

@@ -7,6 +7,7 @@ pub(crate) mod caller;
 pub(crate) mod certificate;
 pub(crate) mod limits;
 pub(crate) mod oidc;
+pub(crate) mod peer;
 pub(crate) mod refused;
 pub(crate) mod token;
 

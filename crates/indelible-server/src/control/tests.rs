@@ -14,7 +14,7 @@ use super::{
     principal::{Asker, Principal},
     server::ServerStopped,
 };
-use crate::{AccessConfig, Config, IndexOptions, Limits, Rates, app::App, routes::router};
+use crate::{AccessConfig, Config, IndexOptions, Limits, Rates, app::App, http::wrap::wrap, table};
 use axum::{Router, body::Body, http::Request};
 use http_body_util::BodyExt as _;
 use indelible_log::{Batch, Kind, LogError, Options};
@@ -48,7 +48,7 @@ fn config(data: &Path) -> Config {
 }
 
 fn router_of(app: &Arc<App>) -> Router {
-    router(Arc::clone(app))
+    wrap(Arc::clone(app), table::build(app))
 }
 
 /// A server without its sockets.

@@ -7,8 +7,8 @@ mod write;
 use crate::{
     access::{Scope, caller::Caller},
     app::App,
-    body::in_background,
     error::{ApiError, Result},
+    http::body::in_background,
     random::hex,
     routes::events::view,
     trail::{Access, Outcome},

@@ -11,11 +11,11 @@ use crate::{
         Permission,
         admit::{Presented, Refused, Wanted},
         caller::Caller,
+        peer::Peer,
     },
     app::App,
     error::{ApiError, Failed, Result},
     http::rule::{Rule, Trailed},
-    listen::Peer,
     origin::Origin,
     redact,
     trail::{Access, Outcome},
@@ -28,10 +28,6 @@ use axum::{
 };
 use indelible_api::Code;
 use std::{sync::Arc, time::Instant};
-
-/// Id of the request, put into it by the outermost layer.
-#[derive(Debug, Clone)]
-pub(crate) struct RequestId(pub(crate) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = ApiError;
@@ -61,26 +57,41 @@ impl<S: Send + Sync> FromRequestParts<S> for Asked {
 pub(crate) async fn gate(
     State((app, rule)): State<(Arc<App>, &'static Rule)>,
     params: RawPathParams,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = pass(&app, rule, &params, request, next).await;
+    response.extensions_mut().insert(Served(rule));
+    response
+}
+
+/// The rule of the route that answered, for the layers around.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Served(pub(super) &'static Rule);
+
+async fn pass(
+    app: &Arc<App>,
+    rule: &'static Rule,
+    params: &RawPathParams,
     mut request: Request,
     next: Next,
 ) -> Response {
     if rule.permission == Permission::Public {
         return next.run(request).await;
     }
-    let asked = Asked::parse(rule, &params);
+    let asked = Asked::parse(rule, params);
     let rule = asked.rule;
-    let request_id =
-        request.extensions().get::<RequestId>().map_or_else(String::new, |id| id.0.clone());
     let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
-    let origin =
-        Arc::new(Origin::of(peer.address, request.headers(), &app.trusted_proxies, request_id));
+    let Some(origin) = request.extensions().get::<Arc<Origin>>().cloned() else {
+        return ApiError::new(Code::Internal, "a request without an origin").into_response();
+    };
     let query = request.uri().query().map(str::to_owned);
-    match admit(&app, &asked, &peer, &origin, request.headers()).await {
+    match admit(app, &asked, &peer, &origin, request.headers()).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller.clone());
             request.extensions_mut().insert(asked.clone());
             let response = next.run(request).await;
-            Answered { app: &app, rule, asked, caller, query }.leave(response).await
+            Answered { app, rule, asked, caller, query }.leave(response).await
         }
         Err(refused) => {
             let outcome = Outcome::Denied(refused.error.code, refused.reason);

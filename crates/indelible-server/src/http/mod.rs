@@ -2,7 +2,11 @@
 
 pub(crate) mod answer;
 pub(crate) mod asked;
+pub(crate) mod body;
 pub(crate) mod canonical;
 pub(crate) mod cross_site;
 pub(crate) mod gate;
+pub(crate) mod memory;
+pub(crate) mod params;
 pub(crate) mod rule;
+pub(crate) mod wrap;

@@ -3,7 +3,6 @@
 use crate::{
     access::{Principal, caller::Caller},
     app::App,
-    body::receive_json,
     control::{
         Written,
         act::{ActApproved, ActRejected},
@@ -91,7 +90,7 @@ pub(crate) async fn approve(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Done>> {
-    let verdict: Verdict = receive_json(&app, &headers, body).await?;
+    let verdict: Verdict = app.bodies.receive_json(caller.who(), &headers, body).await?;
     let act = ActApproved { id: id.clone() };
     let written = app.control.act(asker(&caller, verdict.reason)?, act).await?;
     Ok(Json(written.done(id)))
@@ -107,7 +106,7 @@ pub(crate) async fn reject(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Done>> {
-    let verdict: Verdict = receive_json(&app, &headers, body).await?;
+    let verdict: Verdict = app.bodies.receive_json(caller.who(), &headers, body).await?;
     let act = ActRejected { id: id.clone() };
     let written = app.control.act(asker(&caller, verdict.reason)?, act).await?;
     Ok(Json(written.done(id)))
@@ -129,7 +128,7 @@ pub(crate) async fn change_policy(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<Done>)> {
-    let policy: Policy = receive_json(&app, &headers, body).await?;
+    let policy: Policy = app.bodies.receive_json(caller.who(), &headers, body).await?;
     if !(1..=720).contains(&policy.pending_hours) {
         return Err(ApiError::invalid(format!(
             "pending_hours is {}, expected 1 to 720",

@@ -3,10 +3,9 @@
 use crate::{
     access::{Scope, caller::Caller},
     app::App,
-    body::receive_json,
     error::{ApiError, Result},
     http::answer::OldShown as Shown,
-    params::Params,
+    http::params::Params,
     routes::{
         many::{Asked, readable, record, searched},
         search::{index_of, parsed, searching},
@@ -251,7 +250,7 @@ macro_rules! routes {
             headers: HeaderMap,
             body: Body,
         ) -> Result<Response> {
-            let wanted: $request = receive_json(&app, &headers, body).await?;
+            let wanted: $request = app.bodies.receive_json(caller.who(), &headers, body).await?;
             in_one(&app, &caller, &name, wanted).await
         }
 
@@ -265,7 +264,7 @@ macro_rules! routes {
             headers: HeaderMap,
             body: Body,
         ) -> Result<Response> {
-            let wanted: $request = receive_json(&app, &headers, body).await?;
+            let wanted: $request = app.bodies.receive_json(caller.who(), &headers, body).await?;
             in_several(&app, &caller, &params.logs, wanted).await
         }
     )*};

@@ -3,10 +3,10 @@
 use crate::{
     access::{Scope, caller::Caller},
     app::App,
-    body::in_background,
     error::{ApiError, Result},
     http::answer::OldShown as Shown,
-    params::Params,
+    http::body::in_background,
+    http::params::Params,
     routes::search,
     trail::ACCESS,
 };

@@ -3,7 +3,6 @@
 use crate::{
     access::caller::Caller,
     app::App,
-    body::receive_json,
     control::new_id,
     error::{ApiError, Result},
     exports::Wanted,
@@ -39,7 +38,7 @@ pub(crate) async fn start_export(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response> {
-    let wanted: ExportRequest = receive_json(&app, &headers, body).await?;
+    let wanted: ExportRequest = app.bodies.receive_json(caller.who(), &headers, body).await?;
     let (log, index) = (app.log(&name)?, index_of(&app, &name)?);
     let now = app.control.now();
     app.exports.expire(now);

@@ -3,7 +3,6 @@
 use crate::{
     access::caller::Caller,
     app::App,
-    body::receive_json,
     control::{
         grant::{GrantAdded, GrantRemoved},
         new_id,
@@ -29,7 +28,7 @@ pub(crate) async fn add_grant(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<Done>)> {
-    let wanted: AddGrant = receive_json(&app, &headers, body).await?;
+    let wanted: AddGrant = app.bodies.receive_json(caller.who(), &headers, body).await?;
     wanted.grant.check().map_err(|e| ApiError::invalid(e.to_string()).member("grant"))?;
     no_credential("subject", &wanted.subject)?;
     let id = new_id("g")?;

@@ -3,7 +3,6 @@
 use crate::{
     access::{Decision, Permission, caller::Caller, decide},
     app::App,
-    body::receive_json,
     control::{
         event::Change,
         fold::{Control, LogEntry},
@@ -69,7 +68,7 @@ pub(crate) async fn create_log(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<LogInfo>)> {
-    let wanted: CreateLog = receive_json(&app, &headers, body).await?;
+    let wanted: CreateLog = app.bodies.receive_json(caller.who(), &headers, body).await?;
     let kind = if wanted.raw_add { Kind::Raw } else { Kind::Events };
     let act = LogCreated::new(wanted.name.clone(), kind);
     app.control.act(asker(&caller, None)?, act).await?;
@@ -118,7 +117,7 @@ pub(crate) async fn change_log(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<Done>)> {
-    let wanted: ChangeLog = receive_json(&app, &headers, body).await?;
+    let wanted: ChangeLog = app.bodies.receive_json(caller.who(), &headers, body).await?;
     let act = LogPublished { log: name.clone(), public: wanted.public };
     let written = app.control.act(asker(&caller, wanted.reason)?, act).await?;
     Ok((status(&written, StatusCode::OK), Json(written.done(name))))
@@ -135,7 +134,7 @@ pub(crate) async fn rotate_key(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<Done>)> {
-    let wanted: RotateKey = receive_json(&app, &headers, body).await?;
+    let wanted: RotateKey = app.bodies.receive_json(caller.who(), &headers, body).await?;
     let overlap = wanted.overlap_hours.unwrap_or(720);
     if overlap > MAX_OVERLAP_HOURS {
         return Err(ApiError::invalid(format!(

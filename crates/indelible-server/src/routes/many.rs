@@ -6,7 +6,7 @@ use crate::{
     app::App,
     error::{ApiError, Result},
     http::answer::OldShown as Shown,
-    params::Params,
+    http::params::Params,
     redact::asked as asked_for,
     routes::{
         events::{Consistency, Order, shown, view},

@@ -3,9 +3,9 @@
 use crate::{
     access::caller::Caller,
     app::App,
-    body::in_background,
     error::{ApiError, Result},
-    params::Params,
+    http::body::in_background,
+    http::params::Params,
     routes::events::locate,
 };
 use axum::{

@@ -1,12 +1,13 @@
 //! For operators: health, metrics, the API's description.
 
 use crate::{
-    access::caller::Caller,
+    access::{Decision, Permission, caller::Caller, decide},
     app::App,
     error::{ApiError, Result},
+    http::answer::{Answer, Facts},
 };
 use axum::{
-    Json,
+    Extension,
     extract::State,
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
@@ -33,34 +34,51 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str> 
     }
 }
 
-fn typed(body: String, content_type: &'static str) -> Response {
+fn typed(body: impl IntoResponse, content_type: &'static str) -> Response {
     let mut response = body.into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
-/// Metrics in the Prometheus (OpenMetrics) text format.
+/// Metrics in the Prometheus (OpenMetrics) text format: of the logs that the caller may
+/// know of, and of the process where it observes everything.
 #[utoipa::path(get, path = "/metrics", tag = "system", responses((status = 200, body = String)))]
-pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
-    typed(app.metrics.render(&app), "application/openmetrics-text; version=1.0.0; charset=utf-8")
+pub(crate) async fn metrics(State(app): State<Arc<App>>, caller: Caller) -> Result<Answer> {
+    let principal = caller.principal()?;
+    let (control, now) = (app.control.current(), app.control.now());
+    let may = |permission, log: &str| {
+        matches!(decide(&control, principal, permission, log, now), Decision::Allowed(_))
+    };
+    let mut logs = app.logs();
+    logs.retain(|(name, _)| may(Permission::Describe, name));
+    let whole = principal
+        .grants(&control, now)
+        .any(|grant| grant.log == "*" && Permission::Observe.is_in(grant.role));
+    let text = app.metrics.render(whole, &logs);
+    Ok(Answer::nothing(typed(text, "application/openmetrics-text; version=1.0.0; charset=utf-8")))
 }
 
 /// Who the caller is, and what it may do now.
 #[utoipa::path(get, path = "/v1/whoami", tag = "access", responses((status = 200, body = WhoAmI), (status = 401, body = ErrorBody)))]
-pub(crate) async fn whoami(State(app): State<Arc<App>>, caller: Caller) -> Result<Json<WhoAmI>> {
+pub(crate) async fn whoami(State(app): State<Arc<App>>, caller: Caller) -> Result<Answer> {
     let principal = caller.principal()?;
     let (control, now) = (app.control.current(), app.control.now());
-    Ok(Json(WhoAmI {
+    let who = WhoAmI {
         principal: principal.id.clone(),
         name: principal.name.clone(),
         groups: principal.groups.clone(),
         grants: principal.grants(&control, now).cloned().collect(),
         expires_at: principal.expires_at.map(|end| end.to_string()),
-    }))
+    };
+    Ok(Answer::json(&who, Facts::default()))
 }
+
+/// The API's description, made once.
+#[derive(Debug, Clone)]
+pub(crate) struct Described(pub(crate) bytes::Bytes);
 
 /// This document.
 #[utoipa::path(get, path = "/openapi.json", tag = "system", responses((status = 200, body = String)))]
-pub(crate) async fn openapi() -> Response {
-    typed(crate::table::openapi_json(), "application/json")
+pub(crate) async fn openapi(Extension(document): Extension<Described>) -> Response {
+    typed(document.0, "application/json")
 }

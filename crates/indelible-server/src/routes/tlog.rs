@@ -3,8 +3,8 @@
 use crate::{
     access::{Permission, caller::Caller},
     app::App,
-    body::{in_background, receive_entry},
     error::{ApiError, Result},
+    http::body::in_background,
     http::{
         answer::{Answer, Facts},
         asked::{Asked, no_such_tile},
@@ -123,7 +123,7 @@ pub(crate) async fn add(
             format!("log {name:?} takes events; raw entries need a log created with --raw-add"),
         ));
     }
-    let entry = receive_entry(&app, &headers, body, MAX_ENTRY_LEN).await?;
+    let entry = app.bodies.receive_entry(caller.who(), &headers, body, MAX_ENTRY_LEN).await?;
     caller.still_may(&app.control, Permission::Append, &name)?;
     let mut batch = Batch::new();
     batch.push_raw(&entry).map_err(|e| ApiError::new(Code::TooLarge, e.to_string()))?;

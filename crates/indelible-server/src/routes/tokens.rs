@@ -3,7 +3,6 @@
 use crate::{
     access::{caller::Caller, token::Secret},
     app::App,
-    body::receive_json,
     control::{
         error::ControlError,
         fold::token_subject,
@@ -37,7 +36,7 @@ pub(crate) async fn create_token(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<CreatedToken>)> {
-    let wanted: CreateToken = receive_json(&app, &headers, body).await?;
+    let wanted: CreateToken = app.bodies.receive_json(caller.who(), &headers, body).await?;
     let name = wanted.name.trim();
     if name.is_empty() || name.chars().count() > MAX_NAME || name.chars().any(char::is_control) {
         return Err(ApiError::invalid("name: expected 1 to 128 characters").member("name"));

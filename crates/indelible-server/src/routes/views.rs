@@ -3,7 +3,6 @@
 use crate::{
     access::caller::Caller,
     app::App,
-    body::receive_json,
     control::view::{ViewDeleted, ViewSaved},
     error::{ApiError, Result},
     routes::acts::{asker, no_credential},
@@ -67,7 +66,7 @@ pub(crate) async fn save_view(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Done>> {
-    let wanted: SaveView = receive_json(&app, &headers, body).await?;
+    let wanted: SaveView = app.bodies.receive_json(caller.who(), &headers, body).await?;
     check_name(&view)?;
     indelible_index::parse(&wanted.q, app.control.now().as_micros())
         .map_err(|e| ApiError::new(Code::InvalidQuery, e.to_string()).member("q"))?;

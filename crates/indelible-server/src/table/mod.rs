@@ -19,7 +19,7 @@ use crate::{
         tokens, views,
     },
 };
-use axum::{Router, middleware};
+use axum::{Extension, Router, middleware};
 use indelible_api::Role;
 use std::{
     fmt::Write as _,
@@ -127,12 +127,14 @@ table! {
 
 /// The router of the table, every route behind its gate.
 pub(crate) fn build(app: &Arc<App>) -> Router<Arc<App>> {
-    ROUTES.iter().fold(Router::new(), |router, route| {
+    let document = system::Described(openapi_json().into());
+    let routes = ROUTES.iter().fold(Router::new(), |router, route| {
         let (_, _, handler) = (route.handler)();
         let gated = handler
             .route_layer(middleware::from_fn_with_state((Arc::clone(app), &route.rule), gate));
         router.route(route.rule.path, gated)
-    })
+    });
+    routes.layer(Extension(document))
 }
 
 /// docs/permissions.md.

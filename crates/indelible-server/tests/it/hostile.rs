@@ -215,3 +215,122 @@ async fn slow_clients_are_let_go() {
     assert_eq!(server.info().await.size, 0);
     server.stop().await;
 }
+
+/// Nothing that a caller chooses becomes a label.
+#[tokio::test]
+async fn made_up_methods_are_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::with_log(folder.path()).await;
+    for n in 0..50 {
+        let method: Method = format!("{}{n}", "B".repeat(1000)).parse().unwrap();
+        let answer = server.call(server.bare(method, "/healthz")).await;
+        TestServer::check_error(&answer, 501, "not_implemented");
+    }
+    let metrics = server.text("/metrics").await;
+    assert!(metrics.len() < 20_000 && !metrics.contains("BBB"), "{}", metrics.len());
+    assert!(metrics.contains("method=\"other\",route=\"\",status=\"501\""), "{metrics}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_head_has_a_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::with_log(folder.path()).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n").await.unwrap();
+    let filler = format!("x-filler: {}\r\n", "f".repeat(8000));
+    for _ in 0..20 {
+        // The server answers and closes before it has read all of it.
+        if stream.write_all(filler.as_bytes()).await.is_err() {
+            break;
+        }
+    }
+    let mut answer = Vec::new();
+    drop(stream.read_to_end(&mut answer).await);
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
+    assert_eq!(server.info().await.size, 0);
+    server.stop().await;
+}
+
+/// Connections that never read, from other addresses, keep nobody out.
+#[tokio::test]
+async fn who_never_reads_shuts_nobody_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(folder.path());
+    config.limits = Limits { connections: 48, connections_per_address: 20, ..config.limits };
+    let server = TestServer::start(&config).await.unwrap();
+    let requests = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(50);
+    let mut held = Vec::new();
+    for n in 0..120_u8 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(2048).unwrap();
+        socket.bind(([127, 0, 0, 2 + n % 6], 0).into()).unwrap();
+        let mut stream = socket.connect(server.address).await.unwrap();
+        drop(stream.write_all(&requests).await);
+        held.push(stream);
+    }
+    for _ in 0..10 {
+        // A new connection each time.
+        let mut fresh = TcpStream::connect(server.address).await.unwrap();
+        fresh
+            .write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = Vec::new();
+        let read = fresh.read_to_end(&mut answer);
+        tokio::time::timeout(Duration::from_secs(20), read).await.unwrap().unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    }
+    drop(held);
+    server.stop().await;
+}
+
+/// Authority is that of the moment a body is there, not of its first byte.
+#[tokio::test]
+async fn a_credential_revoked_meanwhile_appends_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::with_log(folder.path()).await;
+    let (id, token) = server.issue_named("slow", &["writer:prod"]).await;
+    let body = event("late");
+    let (most, last) = body.split_at(body.len() - 1);
+    let head = format!(
+        "POST /v1/logs/prod/events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{most}",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // Its sign-in is recorded when its head was let in.
+    let signed_in = async || {
+        let trail = server.get("/v1/logs/_access/events?limit=1000").await.1.to_string();
+        trail.contains(&format!("token:{id}"))
+    };
+    while !signed_in().await {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let revoke = server.request(Method::DELETE, &format!("/v1/tokens/{id}"));
+    assert!(server.call(revoke).await.0.is_success());
+    stream.write_all(last.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    assert_eq!(server.info().await.size, 0);
+    server.stop().await;
+}
+
+/// Metrics name no log that the caller may not know of.
+#[tokio::test]
+async fn metrics_are_of_the_callers_logs() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::with_log(folder.path()).await;
+    let create = server.request(Method::POST, "/v1/logs").body(r#"{"name":"secret-merger"}"#);
+    assert!(server.call(create).await.0.is_success());
+    let verifier = server.issue(&["verifier:prod"]).await;
+    let seen = server.call(server.as_token(&verifier, Method::GET, "/metrics")).await.1;
+    let seen = seen.as_str().unwrap();
+    assert!(seen.contains("indelible_log_size{log=\"prod\"} 0"), "{seen}");
+    assert!(!seen.contains("merger") && !seen.contains("http_requests"), "{seen}");
+    let all = server.text("/metrics").await;
+    assert!(all.contains("merger") && all.contains("http_requests"), "{all}");
+    server.stop().await;
+}

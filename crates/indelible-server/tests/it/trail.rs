@@ -341,3 +341,37 @@ async fn a_narrowed_writer_adds_no_raw_entry() {
     assert_eq!(denied[0]["outcome"]["code"], "forbidden");
     server.stop().await;
 }
+
+/// What a narrowed writer tried with other tenants is seen, and tells it little.
+#[tokio::test]
+async fn what_a_batch_was_refused_is_in_the_trail() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::with_log(folder.path()).await;
+    let of = |id: &str, tenant: &str| {
+        event(id).replace("\"action\"", &format!("\"tenant\":\"{tenant}\",\"action\""))
+    };
+    server.append("", of("order-77", "t2")).await;
+    let (id, writer) = server.issue_named("narrow", &["writer:prod@t1"]).await;
+    let post = |query: &str, body: String| {
+        let path = format!("/v1/logs/prod/events{query}");
+        server.as_token(&writer, Method::POST, &path).body(body)
+    };
+    let batch = format!("[{},{},{}]", of("mine", "t1"), of("x", "t2"), of("y", "t3"));
+    let (status, body) = server.call(post("?partial=true", batch)).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    let taken = server.call(post("", of("order-77", "t1"))).await;
+    let taken = TestServer::check_error(&taken, 409, "id_conflict");
+    assert!(!taken["message"].as_str().unwrap().contains("index"), "{taken}");
+    let trail = trail(&server).await;
+    let mine: Vec<&Value> = trail
+        .iter()
+        .filter(|event| event["actor"]["id"] == format!("token:{id}"))
+        .filter(|event| event["action"] == "access.append")
+        .collect();
+    let found: Vec<_> = mine
+        .iter()
+        .map(|event| (event["outcome"]["code"].as_str(), event["metadata"]["refused"].as_u64()))
+        .collect();
+    assert_eq!(found, [(Some("forbidden"), Some(2)), (Some("id_conflict"), None)]);
+    server.stop().await;
+}

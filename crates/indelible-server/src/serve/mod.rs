@@ -1,11 +1,16 @@
 //! Accepting connections, and stopping without losing anything.
 
+mod patience;
+mod shares;
+
 use crate::{
-    access::{Principal, certificate},
+    access::{certificate, peer::Peer},
     app::{App, StartError},
-    routes,
+    chores,
+    http::wrap::wrap,
     settings::Config,
-    tls::{RELOAD, Tls},
+    table,
+    tls::Tls,
 };
 use axum::{Router, extract::Request};
 use hyper::server::conn::http1;
@@ -13,37 +18,19 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use patience::Patient;
+use shares::Shares;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    sync::watch,
     task::JoinSet,
 };
 use tower::ServiceExt as _;
 
-/// How often counts of the trail are written.
-const FLUSH: Duration = Duration::from_secs(10);
-/// Every how many flushes the last uses of credentials are written down: hourly.
-const LAST_USES: u32 = 360;
-
-/// The other end of a connection.
-#[derive(Debug, Clone)]
-pub(crate) struct Peer {
-    pub(crate) address: SocketAddr,
-    /// The principal of its client certificate, verified.
-    pub(crate) certificate: Option<Arc<Principal>>,
-}
-
-impl Default for Peer {
-    fn default() -> Self {
-        Self { address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), certificate: None }
-    }
-}
+/// Bytes of a request's head at most, and of an answer's parts that wait together.
+const MAX_HEAD: usize = 64 << 10;
 
 /// A server that is bound to its address and has its logs open.
 #[derive(Debug)]
@@ -98,17 +85,13 @@ impl Server {
     /// accepted and closes the logs.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let limits = self.app.limits;
-        let permits = Arc::new(Semaphore::new(limits.connections));
+        let shares = Shares::new(limits.connections, limits.connections_per_address);
         let (stopping, stopped) = watch::channel(false);
-        let router = routes::router(Arc::clone(&self.app));
-        let chores = tokio::spawn(chores(Arc::clone(&self.app), self.tls.clone()));
+        let router = wrap(Arc::clone(&self.app), table::build(&self.app));
+        let chores = tokio::spawn(chores::run(Arc::clone(&self.app), self.tls.clone()));
         let mut connections = JoinSet::new();
         let mut stop = std::pin::pin!(stop);
         loop {
-            let permit = tokio::select! {
-                permit = Arc::clone(&permits).acquire_owned() => permit.ok(),
-                () = &mut stop => break,
-            };
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
                 () = &mut stop => break,
@@ -122,6 +105,10 @@ impl Server {
                     continue;
                 }
             };
+            let Some(place) = shares.take(address.ip()) else {
+                tracing::debug!(peer = %address, "no place for another connection from there");
+                continue;
+            };
             // Small answers must not wait for the peer's delayed acknowledgement.
             drop(stream.set_nodelay(true));
             let connection = Connection {
@@ -132,8 +119,12 @@ impl Server {
             };
             let tls = self.tls.clone();
             connections.spawn(async move {
-                let _permit = permit;
-                connection.serve(stream, tls).await;
+                tokio::select! {
+                    () = connection.serve(stream, tls) => {}
+                    () = place.lost.notified() => {
+                        tracing::debug!(peer = %address, "a connection gave way to a newcomer");
+                    }
+                }
             });
             while connections.try_join_next().is_some() {}
         }
@@ -151,23 +142,6 @@ impl Server {
         // Closing waits for the sequencers; a panic there has ended the process.
         drop(tokio::task::spawn_blocking(move || app.close()).await);
     }
-}
-
-/// What is done now and then.
-async fn chores(app: Arc<App>, tls: Option<Arc<Tls>>) {
-    let certificates = async {
-        while let Some(tls) = tls.clone() {
-            tokio::time::sleep(RELOAD).await;
-            drop(tokio::task::spawn_blocking(move || tls.reload()).await);
-        }
-    };
-    let trail = async {
-        for round in 1u32.. {
-            tokio::time::sleep(FLUSH).await;
-            app.write_down(round.is_multiple_of(LAST_USES), false).await;
-        }
-    };
-    tokio::join!(certificates, trail);
 }
 
 /// One connection.
@@ -205,8 +179,11 @@ impl Connection {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.idle)
-            .max_buf_size(1 << 20)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+            .max_buf_size(MAX_HEAD)
+            .serve_connection(
+                TokioIo::new(Patient::new(stream, self.idle)),
+                TowerToHyperService::new(service),
+            );
         let mut connection = std::pin::pin!(connection);
         // Errors here are the peer's: it went away or did not speak HTTP.
         let stop = async { drop(self.stopped.wait_for(|stopped| *stopped).await) };
