@@ -48,7 +48,8 @@ pub(crate) trait Amend {
     fn summary(&self) -> String;
 
     /// What it concerns. The controller asks this of every act before all else, so that
-    /// none is done without leave.
+    /// none is done without leave. The fold asks it too, of acts that wait, so it may depend
+    /// on the configuration alone.
     ///
     /// # Errors
     /// When what it is about is not there.
