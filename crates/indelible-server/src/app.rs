@@ -14,10 +14,10 @@ use crate::{
         new_id, no_random,
     },
     error::{ApiError, Result},
-    exports::Exports,
     guard::Guard,
-    indexes::Indexes,
+    jobs::export::Exports,
     metrics::Metrics,
+    site::indexes::Indexes,
     tls::{TlsConfig, TlsError},
     trail::{ACCESS, Trail},
 };

@@ -1,7 +1,7 @@
 //! The OpenAPI document, generated from the handlers and the wire types.
 
 use crate::routes::{
-    acts, append, counts, events, exports, grants, logs, many, proofs, search, system, tlog,
+    acts, append, counts, events, exports, grants, logs, proofs, search, search_logs, system, tlog,
     tokens, views,
 };
 use utoipa::OpenApi;
@@ -28,7 +28,7 @@ use utoipa::OpenApi;
         counts::facets,
         counts::histogram,
         search::tail,
-        many::search_logs,
+        search_logs::search_logs,
         counts::count_logs,
         counts::facets_logs,
         counts::histogram_logs,

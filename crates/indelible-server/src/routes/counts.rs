@@ -10,8 +10,8 @@ use crate::{
     error::{ApiError, Result},
     params::Params,
     routes::{
-        many::{Asked, readable, record, searched},
         search::{index_of, parsed, searching},
+        search_logs::{Asked, readable, record, searched},
     },
 };
 use axum::{

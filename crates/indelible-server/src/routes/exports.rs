@@ -9,7 +9,7 @@ use crate::{
     body::receive_json,
     control::new_id,
     error::{ApiError, Result},
-    exports::Wanted,
+    jobs::export::Wanted,
     routes::search::{index_of, query},
 };
 use axum::{

@@ -6,8 +6,8 @@ use crate::{
     access::{Permission, gate::gate},
     app::App,
     routes::{
-        acts, append, counts, events, exports, grants, logs, many, proofs, search, system, tlog,
-        tokens, views,
+        acts, append, counts, events, exports, grants, logs, proofs, search, search_logs, system,
+        tlog, tokens, views,
     },
 };
 use axum::{
@@ -69,7 +69,7 @@ macro_rules! routes {
 }
 
 routes! {
-    GET "/v1/events" Known false ByLog "access.event.list" many::search_logs;
+    GET "/v1/events" Known false ByLog "access.event.list" search_logs::search_logs;
     POST "/v1/count" Known false ByLog "access.event.count" counts::count_logs;
     POST "/v1/facets" Known false ByLog "access.event.facets" counts::facets_logs;
     POST "/v1/histogram" Known false ByLog "access.event.histogram" counts::histogram_logs;

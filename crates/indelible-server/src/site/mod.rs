@@ -1,0 +1,3 @@
+//! What the logs of a site share: their indexes.
+
+pub(crate) mod indexes;
