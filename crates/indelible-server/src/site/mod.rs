@@ -1,3 +1,6 @@
-//! What the logs of a site share: their indexes.
+//! What the requests of a site share: the indexes of its logs, turns to search, and
+//! memory for what is shown.
 
 pub(crate) mod indexes;
+pub(crate) mod memory;
+pub(crate) mod turns;
