@@ -41,9 +41,10 @@ pub(crate) async fn start_export(
     body: Body,
 ) -> Result<Response> {
     let wanted: ExportRequest = receive_json(&app, &headers, body).await?;
-    let (log, index) = (app.log(&name)?, index_of(&app, &name)?);
+    let (log, search) = (app.log(&name)?, index_of(&app, &name)?);
     let now = app.control.now();
     app.exports.expire(now);
+    app.exports.check_room()?;
     let query = query(&caller, &wanted.q, now.as_micros())?;
     let size = log.head().size;
     let mut shown = Shown::default();
@@ -71,7 +72,7 @@ pub(crate) async fn start_export(
     };
     let id = new_id("exp")?;
     shown.0.insert("export".to_owned(), id.clone().into());
-    let export = app.exports.start(&app, caller, id, Wanted { log, index, query, manifest })?;
+    let export = app.exports.start(&app, caller, id, Wanted { log, search, query, manifest })?;
     let mut response = (StatusCode::ACCEPTED, Json(export)).into_response();
     response.extensions_mut().insert(shown);
     Ok(response)
