@@ -25,6 +25,7 @@ mod metrics;
 mod openapi;
 mod params;
 mod pkcs11;
+mod reading;
 mod routes;
 mod site;
 mod tls;

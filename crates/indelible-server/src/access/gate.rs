@@ -7,6 +7,7 @@ use crate::{
     app::App,
     control::{event::Author, fold::Control},
     error::{ApiError, Result},
+    http::answer::Shown,
     listen::Peer,
     routes::{Trailed, table::Route},
     trail::{Access, Outcome, SIGN_IN},
@@ -19,7 +20,7 @@ use axum::{
 };
 use indelible_api::{Code, Role};
 use indelible_event::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::Map;
 use std::{sync::Arc, time::Instant};
 
 /// Id of the request, put into it by the outermost layer.
@@ -38,19 +39,6 @@ impl Caller {
     /// The principal, where the route asks for one.
     pub(crate) fn known(&self) -> Result<&Principal> {
         self.principal.as_deref().ok_or_else(unauthenticated)
-    }
-
-    /// Whether the grants that let the caller in still do, for answers that go on.
-    pub(crate) fn still_may_read(&self, app: &App, log: &str) -> bool {
-        let (control, now) = (app.control.current(), app.control.now());
-        let Some(principal) = &self.principal else { return false };
-        let is_live = match principal.id.strip_prefix("token:") {
-            Some(id) => control.tokens.get(id).is_some_and(|token| Control::is_live(token, now)),
-            None => principal.expires_at.is_none_or(|end| now < end),
-        };
-        is_live
-            && decide(&control, principal, Permission::Read, log, now)
-                == Decision::Allowed((*self.scope).clone())
     }
 
     /// Refuses a caller that is narrowed to a part of the log.
@@ -76,6 +64,41 @@ impl Caller {
     }
 }
 
+impl Caller {
+    /// Refuses a caller whose credential or grants do not allow any more what it was let
+    /// in for: to be asked after every wait.
+    pub(crate) fn still_may(&self, app: &App, permission: Permission, log: &str) -> Result<()> {
+        self.still_may_in(app, permission, log, &self.scope)
+    }
+
+    /// The same, in the scope that was decided for this log.
+    pub(crate) fn still_may_in(
+        &self,
+        app: &App,
+        permission: Permission,
+        log: &str,
+        scope: &Scope,
+    ) -> Result<()> {
+        let (control, now) = (app.control.current(), app.control.now());
+        let principal = self.known()?;
+        let is_live = match principal.id.strip_prefix("token:") {
+            Some(id) => control.tokens.get(id).is_some_and(|token| Control::is_live(token, now)),
+            None => principal.expires_at.is_none_or(|end| now < end),
+        };
+        if !is_live {
+            return Err(unauthenticated());
+        }
+        match decide(&control, principal, permission, log, now) {
+            Decision::Allowed(now) if now == *scope => Ok(()),
+            Decision::Invisible => Err(no_such_log(log)),
+            // What it may see is another part now.
+            Decision::Allowed(_) | Decision::Forbidden => {
+                Err(forbidden(principal, permission, Some(log)))
+            }
+        }
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = ApiError;
 
@@ -87,10 +110,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
             .ok_or_else(|| ApiError::new(Code::Internal, "a route without a gate"))
     }
 }
-
-/// What an answer showed, for the trail; handlers put it into their answer.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Shown(pub(crate) Map<String, Value>);
 
 /// Why a request does not pass.
 struct Refused {
@@ -204,7 +223,7 @@ async fn answered(
     mut response: Response,
 ) -> Response {
     let status = response.status();
-    let shown = response.extensions_mut().remove::<Shown>();
+    let shown = response.extensions_mut().remove::<Shown>().unwrap_or(Shown::Nothing);
     let denied = response.extensions().get::<indelible_api::ErrorBody>().filter(|body| {
         [Code::Forbidden, Code::LogNotFound].iter().any(|code| code.name() == body.code)
     });
@@ -216,26 +235,40 @@ async fn answered(
         access.outcome = Outcome::Failure(status.as_u16().to_string());
     }
     let is_denied = matches!(access.outcome, Outcome::Denied(..));
-    let is_done = matches!(route.trail, Trailed::Never | Trailed::ByLog);
-    if access.principal.is_none() || (is_done && !is_denied) {
+    if access.principal.is_none() || (route.trail == Trailed::Never && !is_denied) {
         return response;
     }
-    if status.is_success() {
-        if let Some(query) = query {
-            access.details.insert("query".to_owned(), token::asked(&query));
-        }
-        access.details.extend(shown.unwrap_or_default().0);
+    if let Some(query) = query.filter(|_| status.is_success()) {
+        access.details.insert("query".to_owned(), token::asked(&query));
     }
-    let started = Instant::now();
-    let recorded = match route.trail {
-        Trailed::Counted if status.is_success() => app.trail.count(access, origin).await,
-        _ => app.trail.record(&access, Some(origin)).await,
+    let of_each = match shown {
+        Shown::ByLog(each) => each
+            .into_iter()
+            .map(|of| {
+                let mut own = Access { log: Some(of.log), tenant: of.tenant, ..access.clone() };
+                own.details.extend(of.facts.0);
+                own
+            })
+            .collect(),
+        Shown::Nothing if route.trail == Trailed::ByLog && !is_denied => return response,
+        Shown::Nothing => vec![access],
+        Shown::Here(facts) => {
+            access.details.extend(facts.0);
+            vec![access]
+        }
     };
+    let started = Instant::now();
+    let is_counted = route.trail == Trailed::Counted && status.is_success();
+    let written = of_each.into_iter().map(async |access| match is_counted {
+        true => app.trail.count(access, origin).await,
+        false => app.trail.record(&access, Some(origin)).await,
+    });
+    let recorded = futures_util::future::try_join_all(written).await;
     if route.trail == Trailed::Each {
         app.metrics.trailed(started.elapsed());
     }
     match recorded {
-        Ok(()) => response,
+        Ok(_) => response,
         Err(error) => error.into_response(),
     }
 }

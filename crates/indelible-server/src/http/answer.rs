@@ -6,7 +6,6 @@ use axum::{
     Json,
     response::{IntoResponse, Response},
 };
-use indelible_api::EventView;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -21,9 +20,23 @@ impl Facts {
         self
     }
 
+    /// The same facts and one more, if there is one.
+    pub(crate) fn with_some(self, name: &str, value: Option<impl Into<Value>>) -> Self {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+
+    /// These facts and those.
+    pub(crate) fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
     /// How many records are shown, and the lowest and highest index of them.
-    pub(crate) fn of_records<'a>(items: impl IntoIterator<Item = &'a EventView>) -> Self {
-        let mut indexes = items.into_iter().map(|item| item.index);
+    pub(crate) fn of_records(indexes: impl IntoIterator<Item = u64>) -> Self {
+        let mut indexes = indexes.into_iter();
         let Some(first) = indexes.next() else { return Self::default().with("records", 0) };
         let start = (1_u64, first, first);
         let (count, first, last) = indexes.fold(start, |(count, first, last), index| {

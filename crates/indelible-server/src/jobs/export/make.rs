@@ -7,11 +7,14 @@ use super::{
     write::Writer,
 };
 use crate::{
-    access::{Scope, gate::Caller, token::hex},
+    access::{Permission, Scope, gate::Caller, token::hex},
     app::App,
     body::in_background,
     error::{ApiError, Result},
-    routes::events::view,
+    reading::{
+        room::{Room, Stopped},
+        view::view,
+    },
     trail::{Access, Outcome},
 };
 use indelible_api::{Code, Evidence, ExportState, Manifest};
@@ -117,11 +120,10 @@ fn check(app: &App, caller: &Caller, job: &Job, log: &str) -> Result<()> {
     if *job.unwanted.borrow() {
         return Err(deleted());
     }
-    if caller.still_may_read(app, log) {
-        return Ok(());
-    }
-    let message = "the credential lost its leave to read before it was finished";
-    Err(ApiError::new(Code::Forbidden, message))
+    caller.still_may(app, Permission::Read, log).map_err(|_| {
+        let message = "the credential lost its leave to read before it was finished";
+        ApiError::new(Code::Forbidden, message)
+    })
 }
 
 /// What records are proven in.
@@ -144,7 +146,13 @@ fn write_part(
     let mut written = Vec::with_capacity(part.len());
     for index in part.iter().copied() {
         let (record, hashes) = (log.record(index)?, proofs.next());
-        let Some(view) = view(log, index, &record, scope) else { continue };
+        // One event at a time, of a few exports: whatever its size.
+        let shown = match view(log, index, &record, scope, &Room::of(usize::MAX)) {
+            Ok(shown) => shown,
+            Err(Stopped::Failed(error)) => return Err(error),
+            Err(Stopped::Room(_)) => None,
+        };
+        let Some(view) = shown else { continue };
         let mut evidence = Evidence::default();
         if let (Some(tree), Some(hashes)) = (tree, hashes) {
             let checkpoint = tree.checkpoint.clone();
