@@ -29,6 +29,7 @@ use utoipa::IntoParams;
 
 /// Which logs are counted together.
 #[derive(Debug, Clone, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct CountedLogs {
     /// Names of logs, with commas between, each perhaps with `*` at its end; default

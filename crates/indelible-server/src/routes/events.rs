@@ -39,6 +39,7 @@ const TRAIL_PAUSE_S: u64 = 5;
 
 /// Which events, in which order.
 #[derive(Debug, Clone, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ListParams {
     /// Cursor: start after this index (with `order=desc`: below it). With `q`, the

@@ -26,6 +26,7 @@ use utoipa::IntoParams;
 
 /// Under which checkpoint.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct SizeParams {
     /// Size of the tree; default the latest.
@@ -34,6 +35,7 @@ pub(crate) struct SizeParams {
 
 /// Between which sizes.
 #[derive(Debug, Clone, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RangeParams {
     /// Size of the older tree.

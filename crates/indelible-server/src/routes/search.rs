@@ -33,6 +33,7 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Around which record, and by what it belongs together.
 #[derive(Debug, Clone, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ContextParams {
     /// `position` (default: the records before and after it), `actor`, `session`,
@@ -85,6 +86,7 @@ struct Listed {
 
 /// What to follow, from where.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct TailParams {
     /// Only events that the query finds.

@@ -26,6 +26,7 @@ use utoipa::IntoParams;
 
 /// Which events, of which logs.
 #[derive(Debug, Clone, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct LogsParams {
     /// Only events that this query finds (docs/query.md); all, if empty.

@@ -336,3 +336,27 @@ async fn the_trail_says_which_record_was_read_and_the_whole_of_what_was_asked() 
     }
     server.stop().await;
 }
+
+/// Clients are made from the document: what is not in a path is not asked for there.
+#[test]
+fn parameters_are_documented_where_they_are() {
+    let document: serde_json::Value =
+        serde_json::from_str(&indelible_server::openapi_json()).unwrap();
+    let mut of_queries = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for parameter in
+            methods.as_object().unwrap().values().flat_map(|method| method["parameters"].as_array())
+        {
+            for parameter in parameter {
+                let name = parameter["name"].as_str().unwrap();
+                let is_in_path = path.contains(&format!("{{{name}}}"));
+                assert_eq!(parameter["in"] == "path", is_in_path, "{path}: {name}");
+                of_queries += usize::from(parameter["in"] == "query");
+                // `from` of a consistency proof has no default.
+                let is_needed = is_in_path || name == "from";
+                assert_eq!(parameter["required"], is_needed, "{path}: {name}");
+            }
+        }
+    }
+    assert!(of_queries > 20, "{of_queries}");
+}
