@@ -9,12 +9,11 @@ use crate::{
         server::{CredentialsUsed, ServerStopped},
     },
     error::Result,
-    exports::Exports,
     http::body::Bodies,
-    indexes::Indexes,
+    jobs::export::Exports,
     metrics::Metrics,
     settings::{AccessConfig, Config, Limits},
-    site::{Site, guard::Guard},
+    site::{Site, guard::Guard, indexes::Indexes, memory::Memory, turns::Turns},
     tls::TlsError,
     trail::Trail,
 };
@@ -22,7 +21,6 @@ use indelible_log::{DataDir, Log, LogError, chain};
 use indelible_store::StoreError;
 use ipnet::IpNet;
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
-use tokio::sync::Semaphore;
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +62,8 @@ pub struct App {
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
     pub(crate) bodies: Bodies,
-    pub(crate) searches: Semaphore,
+    pub(crate) searches: Turns,
+    pub(crate) memory: Memory,
     pub(crate) site: Arc<Site>,
     pub(crate) control: Controller,
     pub(crate) trail: Trail,
@@ -111,7 +110,8 @@ impl App {
                 config.limits.body_memory,
                 config.limits.large_bodies,
             ),
-            searches: Semaphore::new(config.limits.searches),
+            searches: Turns::new(config.limits.searches),
+            memory: Memory::new(),
             site,
             control,
             trail: Trail::new(access_log),

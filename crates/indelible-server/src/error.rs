@@ -18,8 +18,6 @@ pub(crate) struct ApiError {
     pub(crate) message: String,
     pub(crate) position: Option<usize>,
     pub(crate) member: Option<String>,
-    /// The log it is about, where the path names none.
-    log: Option<String>,
     /// For the server's log only: 5xx bodies never carry causes.
     cause: Option<String>,
     /// Seconds after which trying again makes sense.
@@ -36,7 +34,6 @@ impl ApiError {
             message: message.into(),
             position: None,
             member: None,
-            log: None,
             cause: None,
             retry_after: None,
         }
@@ -62,12 +59,6 @@ impl ApiError {
         self
     }
 
-    /// The same error, about a log that the path does not name.
-    pub(crate) fn about(mut self, log: impl Into<String>) -> Self {
-        self.log = Some(log.into());
-        self
-    }
-
     /// The same error, with the time after which trying again makes sense.
     pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
@@ -90,8 +81,6 @@ impl ApiError {
 pub(crate) struct Failed {
     pub(crate) code: Code,
     pub(crate) message: String,
-    /// The log it is about, where the path names none.
-    pub(crate) log: Option<String>,
 }
 
 /// The request id is not known where an error is made; a middleware puts it in.
@@ -127,7 +116,7 @@ impl IntoResponse for ApiError {
             let challenge = HeaderValue::from_static("Bearer realm=\"indelible\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
-        let failed = Failed { code: self.code, message: body.message.clone(), log: self.log };
+        let failed = Failed { code: self.code, message: body.message.clone() };
         response.extensions_mut().insert(failed);
         response.extensions_mut().insert(body);
         response

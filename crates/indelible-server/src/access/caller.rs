@@ -45,6 +45,17 @@ impl Caller {
         permission: Permission,
         log: &str,
     ) -> Result<()> {
+        self.still_may_in(control, permission, log, &self.scope)
+    }
+
+    /// The same, in the scope that was decided for this log.
+    pub(crate) fn still_may_in(
+        &self,
+        control: &Controller,
+        permission: Permission,
+        log: &str,
+        scope: &Scope,
+    ) -> Result<()> {
         let (control, now) = (control.current(), control.now());
         let Some(principal) = &self.principal else {
             let is_public = control.logs.get(log).is_some_and(|entry| entry.public);
@@ -54,7 +65,7 @@ impl Caller {
             return Err(unauthenticated());
         }
         match decide(&control, principal, permission, log, now) {
-            Decision::Allowed(scope) if scope == *self.scope => Ok(()),
+            Decision::Allowed(found) if found == *scope => Ok(()),
             Decision::Allowed(_) | Decision::Forbidden => {
                 Err(forbidden(principal, permission, Some(log)))
             }

@@ -6,7 +6,7 @@ use axum::{
     Json,
     response::{IntoResponse, Response},
 };
-use indelible_api::{Code, EventView};
+use indelible_api::Code;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -21,9 +21,23 @@ impl Facts {
         self
     }
 
+    /// The same facts and one more, if there is one.
+    pub(crate) fn with_some(self, name: &str, value: Option<impl Into<Value>>) -> Self {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+
+    /// These facts and those.
+    pub(crate) fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
     /// How many records are shown, and the lowest and highest index of them.
-    pub(crate) fn of_records<'a>(items: impl IntoIterator<Item = &'a EventView>) -> Self {
-        let mut indexes = items.into_iter().map(|item| item.index);
+    pub(crate) fn of_records(indexes: impl IntoIterator<Item = u64>) -> Self {
+        let mut indexes = indexes.into_iter();
         let Some(first) = indexes.next() else { return Self::default().with("records", 0) };
         let start = (1_u64, first, first);
         let (count, first, last) = indexes.fold(start, |(count, first, last), index| {
@@ -59,10 +73,6 @@ pub(crate) enum Shown {
     /// Something of each of these logs: a record in the trail for each.
     ByLog(Vec<ShownOf>),
 }
-
-/// What older handlers insert.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct OldShown(pub(crate) Map<String, Value>);
 
 /// A response, and what it shows.
 #[derive(Debug)]

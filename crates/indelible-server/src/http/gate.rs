@@ -168,13 +168,13 @@ struct Answered<'a> {
 impl Answered<'_> {
     /// Writes the trail of an answer; without it the answer does not leave.
     async fn leave(self, mut response: Response) -> Response {
-        let old = response.extensions_mut().remove::<super::answer::OldShown>();
         let shown = response.extensions_mut().remove::<Shown>();
-        let shown = shown.or(Some(Shown::Here(Facts(old.unwrap_or_default().0))));
         let failed = response.extensions().get::<Failed>().cloned();
         let recorded = match (failed, shown) {
-            (Some(failed), _) => self.failed(failed).await,
+            (Some(failed), shown) => self.failed(failed, shown).await,
             (None, Some(shown)) => self.succeeded(shown).await,
+            // An act of control is in its own log.
+            (None, None) if self.rule.trail == Trailed::Never => Ok(()),
             (None, None) => Err(ApiError::new(
                 Code::Internal,
                 "an answer that does not say what it shows does not leave",
@@ -183,8 +183,8 @@ impl Answered<'_> {
         recorded.map_or_else(IntoResponse::into_response, |()| response)
     }
 
-    async fn failed(&self, failed: Failed) -> Result<()> {
-        let Failed { code, message, log } = failed;
+    async fn failed(&self, failed: Failed, shown: Option<Shown>) -> Result<()> {
+        let Failed { code, message } = failed;
         let is_denied = matches!(
             code,
             Code::Forbidden | Code::LogNotFound | Code::Unauthenticated | Code::IdConflict
@@ -195,9 +195,12 @@ impl Answered<'_> {
             return Ok(());
         }
         let mut access = self.access();
-        access.log = log.or(access.log);
         access.outcome =
             if is_denied { Outcome::Denied(code, message) } else { Outcome::Failure(code) };
+        if let Some(Shown::ByLog(of)) = shown {
+            // Of the logs that were asked for by name and not in the path.
+            access.log = of.into_iter().next().map(|of| of.log);
+        }
         self.app.trail.record(&access, Some(&self.caller.origin)).await
     }
 

@@ -6,6 +6,7 @@ pub(crate) mod body;
 pub(crate) mod canonical;
 pub(crate) mod cross_site;
 pub(crate) mod gate;
+pub(crate) mod held;
 pub(crate) mod memory;
 pub(crate) mod params;
 pub(crate) mod rule;

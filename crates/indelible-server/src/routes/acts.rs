@@ -12,6 +12,7 @@ use crate::{
         principal::{Asker, Concern},
     },
     error::{ApiError, Result},
+    http::answer::{Answer, Facts},
     redact,
 };
 use axum::{
@@ -63,10 +64,7 @@ fn view(id: &str, waiting: &Waiting) -> PendingAct {
 
 /// List the acts that wait for a second person, lapsed ones left out.
 #[utoipa::path(get, path = "/v1/pending", tag = "access", responses((status = 200, body = Page<PendingAct>), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody)))]
-pub(crate) async fn list_pending(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-) -> Result<Json<Page<PendingAct>>> {
+pub(crate) async fn list_pending(State(app): State<Arc<App>>, caller: Caller) -> Result<Answer> {
     let principal = caller.principal()?;
     let (control, now) = (app.control.current(), app.control.now());
     let items = control
@@ -77,7 +75,8 @@ pub(crate) async fn list_pending(
         })
         .map(|(id, waiting)| view(id, waiting))
         .collect();
-    Ok(Json(Page { items, next: None }))
+    let page = Page { items, next: None };
+    Ok(Answer::json(&page, Facts::default().with("items", page.items.len())))
 }
 
 /// Approve an act that somebody else asked for; it is done with the answer.
@@ -114,8 +113,8 @@ pub(crate) async fn reject(
 
 /// Show which acts need two persons.
 #[utoipa::path(get, path = "/v1/policy", tag = "access", responses((status = 200, body = Policy), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody)))]
-pub(crate) async fn show_policy(State(app): State<Arc<App>>) -> Json<Policy> {
-    Json(app.control.current().policy.clone())
+pub(crate) async fn show_policy(State(app): State<Arc<App>>) -> Answer {
+    Answer::json(&app.control.current().policy, Facts::default())
 }
 
 /// Change which acts need two persons. A policy that names any implies two persons to

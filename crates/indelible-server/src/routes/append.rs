@@ -29,6 +29,7 @@ const INLINE: usize = 16 << 10;
 
 /// How to take the events.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct AppendParams {
     /// Add an inclusion proof to each receipt.

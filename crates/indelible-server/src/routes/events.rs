@@ -1,41 +1,46 @@
 //! Reading: events as people see them, records as they were hashed.
 
 use crate::{
-    access::{Scope, caller::Caller},
+    access::caller::Caller,
     app::App,
     error::{ApiError, Result},
-    http::answer::OldShown as Shown,
-    http::body::in_background,
     http::params::Params,
-    routes::search,
+    http::{
+        answer::{Answer, Facts},
+        held,
+    },
+    reading::{
+        Order,
+        page::page,
+        reader::Reader,
+        room::{Reading, Room},
+        search::{self, Wanted},
+        view::{locate, one},
+    },
+    redact::redact,
     trail::ACCESS,
 };
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::{HeaderValue, header},
-    response::{IntoResponse, Response},
-};
-use indelible_api::{Code, EnvelopeView, ErrorBody, EventView, MAX_PAGE, SearchPage};
-use indelible_event::{Attachment, Envelope, Event, format_named};
-use indelible_log::{Kind, Log, RECORDS_PER_BUNDLE};
-use indelible_tlog::leaf_hash;
+use axum::extract::{Path, State};
+use indelible_api::{Code, ErrorBody, EventView, MAX_PAGE, SearchPage};
+use indelible_event::Attachment;
+use indelible_log::Log;
 use serde::Deserialize;
-use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 use utoipa::IntoParams;
 
+/// Bytes of an answer whose bytes are the sender's.
+const OCTETS: &str = "application/octet-stream";
+/// Largest attachment in bytes: that of an event.
+const MAX_ATTACHMENT: usize = 16 << 20;
+
 /// Longest long poll in seconds.
 const MAX_WAIT_S: u64 = 60;
-/// Bytes of records after which a page ends early.
-const PAGE_BYTES: usize = 4 << 20;
-/// Records that a narrowed reader's page looks at at most; `next` goes on.
-const MAX_SCANNED: u64 = 20_000;
 /// Seconds between two looks of a long poll at the trail, which itself leaves a record.
 const TRAIL_PAUSE_S: u64 = 5;
 
 /// Which events, in which order.
 #[derive(Debug, Clone, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ListParams {
     /// Cursor: start after this index (with `order=desc`: below it). With `q`, the
@@ -59,12 +64,21 @@ impl Default for ListParams {
     }
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Order {
-    #[default]
-    Asc,
-    Desc,
+impl ListParams {
+    /// What was asked for, for the trail.
+    fn asked(&self) -> Facts {
+        let facts = Facts::default().with("order", self.order.name()).with("limit", self.limit);
+        let facts = facts.with_some("q", self.q.as_deref().map(redact));
+        facts.with_some("after", self.after.as_deref().map(redact))
+    }
+
+    /// The index to start after.
+    fn after_index(&self) -> Result<Option<u64>> {
+        let after = self.after.as_deref().map(str::parse::<u64>).transpose();
+        after.map_err(|_| {
+            ApiError::invalid("after is not an index; cursors of a search go with its q")
+        })
+    }
 }
 
 /// What a search waits for.
@@ -75,82 +89,6 @@ pub(crate) enum Consistency {
     Head,
 }
 
-fn not_found(record: &str) -> ApiError {
-    ApiError::new(
-        Code::RecordNotFound,
-        format!("no record with index or id {record:?} in this log"),
-    )
-}
-
-/// Index of a record named by index or id, if the caller may see it: what is not in
-/// its scope does not exist for it.
-pub(crate) fn locate(log: &Log, record: &str, scope: &Scope) -> Result<u64> {
-    let index = match record.parse::<u64>() {
-        Ok(index) if index < log.head().size => index,
-        // An id may look like a number; an index wins.
-        _ => log.find(record).map_err(|error| match error {
-            indelible_log::LogError::NoRecord(_) => not_found(record),
-            other => other.into(),
-        })?,
-    };
-    if admits(log, &log.record(index)?, scope) { Ok(index) } else { Err(not_found(record)) }
-}
-
-/// Whether a record is in a scope. One that cannot be shown is in none but the whole.
-fn admits(log: &Log, record: &[u8], scope: &Scope) -> bool {
-    if scope.filters.is_none() {
-        return true;
-    }
-    let event = Envelope::parse(record).ok().and_then(|envelope| event(log, &envelope).ok());
-    event.is_some_and(|event| scope.admits(&event))
-}
-
-fn event(log: &Log, envelope: &Envelope<'_>) -> std::result::Result<Event, String> {
-    let data = log.data(envelope).map_err(|e| e.to_string())?;
-    let format = format_named(&envelope.format).map_err(|e| e.to_string())?;
-    format.view(&data).map_err(|e| e.to_string())
-}
-
-/// A record as people see it; `None` if it is not in the scope.
-pub(crate) fn view(log: &Log, index: u64, record: &[u8], scope: &Scope) -> Option<EventView> {
-    let mut view = EventView {
-        index,
-        leaf_hash: leaf_hash(record).to_string(),
-        envelope: None,
-        event: Value::Null,
-        note: None,
-    };
-    let narrowed = scope.filters.is_some();
-    if log.manifest().kind == Kind::Raw {
-        view.note = Some("a raw log: entries have no envelope".to_owned());
-        return (!narrowed).then_some(view);
-    }
-    let envelope = match Envelope::parse(record) {
-        Ok(envelope) => envelope,
-        Err(error) => {
-            view.note = Some(error.to_string());
-            return (!narrowed).then_some(view);
-        }
-    };
-    match event(log, &envelope) {
-        Ok(event) if !scope.admits(&event) => return None,
-        Ok(event) => match serde_json::to_value(event) {
-            Ok(value) => view.event = value,
-            Err(error) => view.note = Some(error.to_string()),
-        },
-        Err(_) if narrowed => return None,
-        Err(note) => view.note = Some(note),
-    }
-    view.envelope = Some(EnvelopeView {
-        v: envelope.v,
-        id: envelope.id.into_owned(),
-        received_at: envelope.received_at.into_owned(),
-        recorded_by: envelope.recorded_by.into_owned(),
-        format: envelope.format.into_owned(),
-    });
-    Some(view)
-}
-
 /// List events, oldest or newest first, by index; `wait` follows the log. With `q`, search.
 #[utoipa::path(get, path = "/v1/logs/{log}/events", tag = "events", params(("log" = String, Path, description = "Name of the log"), ListParams),
     responses((status = 200, body = SearchPage), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
@@ -159,139 +97,56 @@ pub(crate) async fn list_events(
     caller: Caller,
     Path(name): Path<String>,
     Params(params): Params<ListParams>,
-) -> Result<Response> {
-    if !(1..=MAX_PAGE).contains(&params.limit) {
-        return Err(ApiError::invalid(format!(
-            "limit is {}, expected 1 to {MAX_PAGE}",
-            params.limit
-        )));
+) -> Result<Answer> {
+    check_limit(params.limit)?;
+    let asked = params.asked();
+    let reader = Reader::of_one(&app, caller, &name);
+    let (page, held) = match params.q {
+        Some(q) => {
+            let at_head = params.consistency.is_some();
+            let (order, after, limit) = (params.order, params.after, params.limit);
+            search::find(&reader, Wanted { name, q, order, after, limit, at_head }).await?
+        }
+        None => {
+            let (log, after) = (app.log(&name)?, params.after_index()?);
+            if params.order == Order::Asc && params.wait > 0 {
+                follow(&app, &name, &log, params.wait, after).await;
+                reader.still_may()?;
+            }
+            let (order, limit, scope) =
+                (params.order, params.limit, Arc::clone(&reader.caller.scope));
+            reader.read(move |room| page(room, &log, order, limit, after, &scope)).await?
+        }
+    };
+    let facts = Facts::of_records(page.items.iter().map(|item| item.index));
+    Ok(Answer::here(held::json(page, held).await?, facts.and(asked)))
+}
+
+/// Refuses a page of no items, or of too many.
+pub(crate) fn check_limit(limit: usize) -> Result<()> {
+    match (1..=MAX_PAGE).contains(&limit) {
+        true => Ok(()),
+        false => Err(ApiError::invalid(format!("limit is {limit}, expected 1 to {MAX_PAGE}"))),
     }
-    if let Some(q) = params.q {
-        let at_head = params.consistency.is_some();
-        let (order, after, limit) = (params.order, params.after, params.limit);
-        return search::find(&app, caller, name, q, order, after, limit, at_head).await;
-    }
-    let log = app.log(&name)?;
-    let after = params.after.as_deref().map(str::parse::<u64>).transpose();
-    let after = after.map_err(|_| {
-        ApiError::invalid("after is not an index; cursors of a search go with its q")
-    })?;
+}
+
+/// Waits until there is an event behind `after`, or the time is up.
+async fn follow(app: &App, name: &str, log: &Log, wait: u64, after: Option<u64>) {
     let first = after.map_or(0, |after| after.saturating_add(1));
-    if params.order == Order::Asc && params.wait > 0 {
-        let mut stopping = app.stopping.subscribe();
-        let mut heads = log.follow();
-        let pause = if name == ACCESS { TRAIL_PAUSE_S.min(params.wait) } else { 0 };
-        let wait = Duration::from_secs(params.wait.min(MAX_WAIT_S).saturating_sub(pause));
-        let next = async {
-            tokio::time::sleep(Duration::from_secs(pause)).await;
-            // Whether something came or the time is up: answer with what is there.
-            let came = heads.wait_for(|head| head.size > first);
-            drop(tokio::time::timeout(wait, came).await);
-        };
-        tokio::select! {
-            () = next => {}
-            _ = stopping.wait_for(|stopping| *stopping) => {}
-        }
+    let mut stopping = app.stopping.subscribe();
+    let mut heads = log.follow();
+    let pause = if name == ACCESS { TRAIL_PAUSE_S.min(wait) } else { 0 };
+    let wait = Duration::from_secs(wait.min(MAX_WAIT_S).saturating_sub(pause));
+    let next = async {
+        tokio::time::sleep(Duration::from_secs(pause)).await;
+        // Whether something came or the time is up: answer with what is there.
+        let came = heads.wait_for(|head| head.size > first);
+        drop(tokio::time::timeout(wait, came).await);
+    };
+    tokio::select! {
+        () = next => {}
+        _ = stopping.wait_for(|stopping| *stopping) => {}
     }
-    in_background(move || {
-        let page = page(&log, params.order, params.limit, after, &caller.scope)?;
-        let shown = shown(&page.items);
-        let mut response = Json(page).into_response();
-        response.extensions_mut().insert(shown);
-        Ok(response)
-    })
-    .await
-}
-
-/// What a page shows, for the trail.
-pub(crate) fn shown(items: &[EventView]) -> Shown {
-    let mut shown = Shown::default();
-    shown.0.insert("records".to_owned(), items.len().into());
-    if let (Some(first), Some(last)) = (items.first(), items.last()) {
-        shown.0.insert("first".to_owned(), first.index.min(last.index).into());
-        shown.0.insert("last".to_owned(), last.index.max(first.index).into());
-    }
-    shown
-}
-
-fn page(
-    log: &Log,
-    order: Order,
-    limit: usize,
-    after: Option<u64>,
-    scope: &Scope,
-) -> Result<SearchPage> {
-    let first = after.map_or(0, |after| after.saturating_add(1));
-    let size = log.head().size;
-    let scanned = if scope.filters.is_some() { MAX_SCANNED } else { limit as u64 };
-    match order {
-        Order::Asc => {
-            let range = first.min(size)..first.saturating_add(scanned).min(size);
-            let (items, end) = scan(log, range, limit, scope)?;
-            // Where the next page starts, whether or not the last record was shown.
-            let next = (end < size && end > 0).then(|| (end - 1).to_string());
-            Ok(SearchPage { items, next, indexed: size, size, problem: None })
-        }
-        Order::Desc => {
-            let end = after.unwrap_or(size).min(size);
-            let (items, at) = scan_back(log, end, scanned, limit, scope)?;
-            let next = (at > 0).then(|| at.to_string());
-            Ok(SearchPage { items, next, indexed: size, size, problem: None })
-        }
-    }
-}
-
-/// Views of a range, oldest first, and the index behind the last one looked at.
-fn scan(
-    log: &Log,
-    range: std::ops::Range<u64>,
-    limit: usize,
-    scope: &Scope,
-) -> Result<(Vec<EventView>, u64)> {
-    let (mut items, mut bytes, mut at) = (Vec::new(), 0, range.start);
-    while at < range.end && bytes < PAGE_BYTES && items.len() < limit {
-        for record in log.records(at..range.end, PAGE_BYTES)? {
-            if items.len() == limit || bytes >= PAGE_BYTES {
-                break;
-            }
-            if let Some(view) = view(log, at, &record, scope) {
-                bytes += record.len();
-                items.push(view);
-            }
-            at += 1;
-        }
-    }
-    Ok((items, at))
-}
-
-/// Views below `end`, newest first, and the index of the last one looked at.
-fn scan_back(
-    log: &Log,
-    end: u64,
-    scanned: u64,
-    limit: usize,
-    scope: &Scope,
-) -> Result<(Vec<EventView>, u64)> {
-    let lowest = end.saturating_sub(scanned);
-    let (mut items, mut bytes, mut at) = (Vec::new(), 0, end);
-    while at > lowest && bytes < PAGE_BYTES && items.len() < limit {
-        // No more than is wanted, and never across a bundle.
-        let bundle = (at - 1) / RECORDS_PER_BUNDLE * RECORDS_PER_BUNDLE;
-        let wanted = if scope.filters.is_some() { RECORDS_PER_BUNDLE } else { limit as u64 };
-        let from = bundle.max(lowest).max(at.saturating_sub(wanted));
-        let records = log.records(from..at, usize::MAX)?;
-        for record in records.iter().rev() {
-            if items.len() == limit || bytes >= PAGE_BYTES {
-                break;
-            }
-            at -= 1;
-            if let Some(view) = view(log, at, record, scope) {
-                bytes += record.len();
-                items.push(view);
-            }
-        }
-    }
-    Ok((items, at))
 }
 
 /// Show one event, by index or id.
@@ -302,18 +157,12 @@ pub(crate) async fn show_event(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path((name, record)): Path<(String, String)>,
-) -> Result<Response> {
-    let log = app.log(&name)?;
-    in_background(move || {
-        let index = locate(&log, &record, &caller.scope)?;
-        let view = view(&log, index, &log.record(index)?, &caller.scope)
-            .ok_or_else(|| not_found(&record))?;
-        let shown = shown(std::slice::from_ref(&view));
-        let mut response = Json(view).into_response();
-        response.extensions_mut().insert(shown);
-        Ok(response)
-    })
-    .await
+) -> Result<Answer> {
+    let (log, scope) = (app.log(&name)?, Arc::clone(&caller.scope));
+    let reader = Reader::of_one(&app, caller, &name);
+    let (event, held) = reader.read(move |room| one(room, &log, &record, &scope)).await?;
+    let facts = Facts::of_record(event.index);
+    Ok(Answer::here(held::json(event, held).await?, facts))
 }
 
 /// The bytes of a record exactly as they were hashed, by index or id.
@@ -324,9 +173,16 @@ pub(crate) async fn show_record(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path((name, record)): Path<(String, String)>,
-) -> Result<Response> {
-    let log = app.log(&name)?;
-    in_background(move || Ok(octets(log.record(locate(&log, &record, &caller.scope)?)?))).await
+) -> Result<Answer> {
+    let (log, scope) = (app.log(&name)?, Arc::clone(&caller.scope));
+    let reader = Reader::of_one(&app, caller, &name);
+    let read = move |room: &mut Room| -> Reading<(u64, Vec<u8>)> {
+        let index = locate(room, &log, &record, &scope)?;
+        Ok((index, log.record(index)?))
+    };
+    // A record is small; what was held is what it took to see whether it may be shown.
+    let ((index, bytes), _) = reader.read(read).await?;
+    Ok(Answer::here(held::response(OCTETS, bytes, None), Facts::of_record(index)))
 }
 
 /// The bytes of an attachment, by the SHA-256 its record names. Attachments do not say
@@ -338,19 +194,19 @@ pub(crate) async fn show_attachment(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path((name, sha256)): Path<(String, String)>,
-) -> Result<Response> {
+) -> Result<Answer> {
     caller.require_whole("attachments")?;
     let log = app.log(&name)?;
     let missing =
         || ApiError::new(Code::RecordNotFound, format!("no attachment {sha256:?} in this log"));
     let attachment = Attachment::from_hex(&sha256).ok_or_else(missing)?;
-    in_background(move || Ok(octets(log.attachment_by_hash(attachment)?))).await
-}
-
-fn octets(bytes: Vec<u8>) -> Response {
-    let mut response = bytes.into_response();
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    response
+    let reader = Reader::of_one(&app, caller, &name);
+    let read = move |room: &mut Room| -> Reading<Vec<u8>> {
+        // How large it is, is seen when it is read.
+        room.look(MAX_ATTACHMENT)?;
+        Ok(log.attachment_by_hash(attachment)?)
+    };
+    let (bytes, held) = reader.read(read).await?;
+    let facts = Facts::default().with("attachment", attachment.hex()).with("bytes", bytes.len());
+    Ok(Answer::here(held::response(OCTETS, bytes, held), facts))
 }

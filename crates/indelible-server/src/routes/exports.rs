@@ -1,21 +1,21 @@
 //! Exports: asked for, looked at, downloaded.
 
 use crate::{
-    access::caller::Caller,
+    access::{Permission, caller::Caller},
     app::App,
     control::new_id,
     error::{ApiError, Result},
-    exports::Wanted,
-    http::answer::OldShown as Shown,
-    redact::asked,
-    routes::search::{index_of, query},
+    http::answer::{Answer, Facts},
+    jobs::export::Wanted,
+    reading::search::{index_of, query},
+    redact::redact,
 };
 use axum::{
     Json,
     body::Body,
     extract::{Path, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use futures_util::StreamExt as _;
 use indelible_api::{
@@ -37,18 +37,20 @@ pub(crate) async fn start_export(
     Path(name): Path<String>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response> {
+) -> Result<Answer> {
     let wanted: ExportRequest = app.bodies.receive_json(caller.who(), &headers, body).await?;
-    let (log, index) = (app.log(&name)?, index_of(&app, &name)?);
+    caller.still_may(&app.control, Permission::Read, &name)?;
+    let (log, search) = (app.log(&name)?, index_of(&app, &name)?);
     let now = app.control.now();
     app.exports.expire(now);
+    app.exports.check_room()?;
     let query = query(&caller, &wanted.q, now.as_micros())?;
     let size = log.head().size;
-    let mut shown = Shown::default();
-    shown.0.insert("q".to_owned(), asked(&wanted.q));
-    shown.0.insert("format".to_owned(), wanted.format.name().into());
-    shown.0.insert("proofs".to_owned(), wanted.proofs.into());
-    shown.0.insert("size".to_owned(), size.into());
+    let facts = Facts::default()
+        .with("q", redact(&wanted.q))
+        .with("format", wanted.format.name())
+        .with("proofs", wanted.proofs)
+        .with("size", size);
     let manifest = Manifest {
         v: 1,
         log: name,
@@ -68,11 +70,9 @@ pub(crate) async fn start_export(
         sha256: String::new(),
     };
     let id = new_id("exp")?;
-    shown.0.insert("export".to_owned(), id.clone().into());
-    let export = app.exports.start(&app, caller, id, Wanted { log, index, query, manifest })?;
-    let mut response = (StatusCode::ACCEPTED, Json(export)).into_response();
-    response.extensions_mut().insert(shown);
-    Ok(response)
+    let facts = facts.with("export", id.clone());
+    let export = app.exports.start(&app, caller, id, Wanted { log, search, query, manifest })?;
+    Ok(Answer::here((StatusCode::ACCEPTED, Json(export)), facts))
 }
 
 /// List the caller's exports of a log, newest first.
@@ -82,10 +82,11 @@ pub(crate) async fn list_exports(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(log): Path<String>,
-) -> Result<Json<Page<Export>>> {
+) -> Result<Answer> {
     app.log(&log)?;
     app.exports.expire(app.control.now());
-    Ok(Json(Page { items: app.exports.list(&caller, &log)?, next: None }))
+    let items = app.exports.list(&caller, &log)?;
+    Ok(Answer::json(&Page { items, next: None }, Facts::default()))
 }
 
 /// How far an export is; with its manifest when it is done.
@@ -96,9 +97,10 @@ pub(crate) async fn show_export(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path((log, export)): Path<(String, String)>,
-) -> Result<Json<Export>> {
+) -> Result<Answer> {
     app.log(&log)?;
-    Ok(Json(app.exports.get(&caller, &log, &export)?.show()))
+    let shown = app.exports.get(&caller, &log, &export)?.show();
+    Ok(Answer::json(&shown, of(&shown)))
 }
 
 /// Download the file of an export that is done; `Range` gives a part of it.
@@ -110,7 +112,7 @@ pub(crate) async fn download_export(
     caller: Caller,
     Path((log, export)): Path<(String, String)>,
     request: Request,
-) -> Result<Response> {
+) -> Result<Answer> {
     app.log(&log)?;
     let job = app.exports.get(&caller, &log, &export)?;
     let export = job.show();
@@ -135,12 +137,13 @@ pub(crate) async fn download_export(
     }
     // What was revoked meanwhile gets no more of it.
     let body = Body::new(body).into_data_stream().map(move |part| {
-        match caller.still_may(&app.control, crate::access::Permission::Read, &log).is_ok() {
-            true => part,
-            false => Err(axum::Error::new(io::Error::other("the credential lost its leave"))),
+        match caller.still_may(&app.control, Permission::Read, &log) {
+            Ok(()) => part,
+            Err(_) => Err(axum::Error::new(io::Error::other("the credential lost its leave"))),
         }
     });
-    Ok(Response::from_parts(head, Body::from_stream(body)))
+    let facts = of(&export).with("first", manifest.first).with("last", manifest.last);
+    Ok(Answer::here(Response::from_parts(head, Body::from_stream(body)), facts))
 }
 
 /// Delete an export, or give up one that is not finished; answers what it was.
@@ -151,9 +154,15 @@ pub(crate) async fn delete_export(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path((log, export)): Path<(String, String)>,
-) -> Result<Json<Export>> {
+) -> Result<Answer> {
     app.log(&log)?;
     let job = app.exports.get(&caller, &log, &export)?;
     app.exports.delete(&job);
-    Ok(Json(job.show()))
+    let shown = job.show();
+    Ok(Answer::json(&shown, of(&shown)))
+}
+
+/// Which export, for the trail, and what it found so far.
+fn of(export: &Export) -> Facts {
+    Facts::default().with("export", export.id.clone()).with("records", export.count)
 }

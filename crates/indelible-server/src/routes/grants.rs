@@ -8,6 +8,7 @@ use crate::{
         new_id,
     },
     error::{ApiError, Result},
+    http::answer::{Answer, Facts},
     routes::acts::{asker, no_credential, status},
 };
 use axum::{
@@ -39,10 +40,7 @@ pub(crate) async fn add_grant(
 
 /// List the grants in force on logs that the caller manages.
 #[utoipa::path(get, path = "/v1/grants", tag = "access", responses((status = 200, body = Page<GrantInfo>), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody)))]
-pub(crate) async fn list_grants(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-) -> Result<Json<Page<GrantInfo>>> {
+pub(crate) async fn list_grants(State(app): State<Arc<App>>, caller: Caller) -> Result<Answer> {
     let principal = caller.principal()?;
     let (control, now) = (app.control.current(), app.control.now());
     let items = control
@@ -58,7 +56,8 @@ pub(crate) async fn list_grants(
             approved_by: entry.approved_by.clone(),
         })
         .collect();
-    Ok(Json(Page { items, next: None }))
+    let page = Page { items, next: None };
+    Ok(Answer::json(&page, Facts::default().with("items", page.items.len())))
 }
 
 /// Remove a grant; it is gone from the moment of the answer.

@@ -10,6 +10,7 @@ use crate::{
         log::{LogCreated, LogPublished},
     },
     error::{ApiError, Result},
+    http::answer::{Answer, Facts},
     routes::acts::{asker, status},
 };
 use axum::{
@@ -78,10 +79,7 @@ pub(crate) async fn create_log(
 
 /// List the logs that the caller may know of.
 #[utoipa::path(get, path = "/v1/logs", tag = "logs", responses((status = 200, body = Page<LogInfo>), (status = 401, body = ErrorBody)))]
-pub(crate) async fn list_logs(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-) -> Result<Json<Page<LogInfo>>> {
+pub(crate) async fn list_logs(State(app): State<Arc<App>>, caller: Caller) -> Result<Answer> {
     let principal = caller.principal()?;
     let (control, now) = (app.control.current(), app.control.now());
     let visible = |name: &str| {
@@ -94,7 +92,8 @@ pub(crate) async fn list_logs(
         .filter(|(name, _)| visible(name))
         .map(|(name, log)| info(name, log, &control))
         .collect();
-    Ok(Json(Page { items, next: None }))
+    let page = Page { items, next: None };
+    Ok(Answer::json(&page, Facts::default().with("items", page.items.len())))
 }
 
 /// Show one log: its origin, keys, size and root.
@@ -103,8 +102,9 @@ pub(crate) async fn list_logs(
 pub(crate) async fn show_log(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
-) -> Result<Json<LogInfo>> {
-    Ok(Json(info(&name, app.log(&name)?.as_ref(), &app.control.current())))
+) -> Result<Answer> {
+    let info = info(&name, app.log(&name)?.as_ref(), &app.control.current());
+    Ok(Answer::json(&info, Facts::default()))
 }
 
 /// Show a log's checkpoints, consistency proofs and hash tiles to everybody, or no longer.

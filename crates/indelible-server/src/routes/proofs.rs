@@ -4,24 +4,29 @@ use crate::{
     access::caller::Caller,
     app::App,
     error::{ApiError, Result},
+    http::answer::{Answer, Facts},
     http::body::in_background,
     http::params::Params,
-    routes::events::locate,
+    reading::{
+        reader::Reader,
+        room::{Reading, Room},
+        view::locate,
+    },
 };
 use axum::{
-    Json,
     extract::{Path, State},
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use indelible_api::{Consistency, ErrorBody, ReceiptView};
-use indelible_tlog::Hash;
+use indelible_tlog::{Hash, OfflineProof};
 use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::IntoParams;
 
 /// Under which checkpoint.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct SizeParams {
     /// Size of the tree; default the latest.
@@ -30,6 +35,7 @@ pub(crate) struct SizeParams {
 
 /// Between which sizes.
 #[derive(Debug, Clone, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RangeParams {
     /// Size of the older tree.
@@ -62,27 +68,29 @@ pub(crate) async fn show_receipt(
     Path((name, record)): Path<(String, String)>,
     Params(params): Params<SizeParams>,
     headers: HeaderMap,
-) -> Result<Response> {
+) -> Result<Answer> {
     let log = app.log(&name)?;
     let accept =
         headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let json = accept.contains("application/json");
-    in_background(move || {
-        let index = locate(&log, &record, &caller.scope)?;
-        let proof = log.prove(index, params.size)?;
-        if !json {
-            return Ok(text(proof.to_string()));
-        }
-        let leaf_hash = log.leaf_hash(index)?.to_string();
-        let view = ReceiptView {
-            index,
-            leaf_hash,
-            inclusion_proof: texts(&proof.hashes),
-            checkpoint: proof.checkpoint,
-        };
-        Ok(Json(view).into_response())
-    })
-    .await
+    let scope = Arc::clone(&caller.scope);
+    let reader = Reader::of_proofs(&app, caller, &name);
+    let read = move |room: &mut Room| -> Reading<(OfflineProof, String)> {
+        let index = locate(room, &log, &record, &scope)?;
+        Ok((log.prove(index, params.size)?, log.leaf_hash(index)?.to_string()))
+    };
+    let ((proof, leaf_hash), _) = reader.read(read).await?;
+    let facts = Facts::of_record(proof.index).with_some("size", params.size);
+    if !json {
+        return Ok(Answer::here(text(proof.to_string()), facts));
+    }
+    let view = ReceiptView {
+        index: proof.index,
+        leaf_hash,
+        inclusion_proof: texts(&proof.hashes),
+        checkpoint: proof.checkpoint,
+    };
+    Ok(Answer::json(&view, facts))
 }
 
 /// Proof that the log of `from` records is a prefix of the log of `to` records.
@@ -93,7 +101,7 @@ pub(crate) async fn show_consistency(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
     Params(params): Params<RangeParams>,
-) -> Result<Json<Consistency>> {
+) -> Result<Answer> {
     let log = app.log(&name)?;
     in_background(move || {
         let (from, to) = (params.from, params.to.unwrap_or_else(|| log.head().size));
@@ -102,7 +110,8 @@ pub(crate) async fn show_consistency(
         }
         let proof = log.consistency_proof(from, to)?;
         let (from_root, to_root) = (log.root(from)?.to_string(), log.root(to)?.to_string());
-        Ok(Json(Consistency { from, to, from_root, to_root, proof: texts(&proof) }))
+        let view = Consistency { from, to, from_root, to_root, proof: texts(&proof) };
+        Ok(Answer::json(&view, Facts::default().with("from", from).with("to", to)))
     })
     .await
 }
@@ -115,10 +124,14 @@ pub(crate) async fn show_checkpoint(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
     Params(params): Params<SizeParams>,
-) -> Result<Response> {
+) -> Result<Answer> {
     let log = app.log(&name)?;
-    match params.size {
-        None => Ok(text(log.head().note.to_string())),
-        Some(size) => in_background(move || Ok(text(log.checkpoint(size)?.to_string()))).await,
-    }
+    let (size, note) = match params.size {
+        None => {
+            let head = log.head();
+            (head.size, head.note.to_string())
+        }
+        Some(size) => in_background(move || Ok((size, log.checkpoint(size)?.to_string()))).await?,
+    };
+    Ok(Answer::here(text(note), Facts::default().with("size", size)))
 }

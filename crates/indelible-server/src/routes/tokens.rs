@@ -10,6 +10,7 @@ use crate::{
         token::{TokenIssued, TokenRevoked},
     },
     error::{ApiError, Result},
+    http::answer::{Answer, Facts},
     routes::acts::{asker, no_credential, status},
 };
 use axum::{
@@ -86,10 +87,7 @@ pub(crate) async fn create_token(
 /// List the tokens with grants that the caller manages, and those grants; whoever
 /// manages everything sees all tokens, revoked ones included.
 #[utoipa::path(get, path = "/v1/tokens", tag = "access", responses((status = 200, body = Page<TokenInfo>), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody)))]
-pub(crate) async fn list_tokens(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-) -> Result<Json<Page<TokenInfo>>> {
+pub(crate) async fn list_tokens(State(app): State<Arc<App>>, caller: Caller) -> Result<Answer> {
     let principal = caller.principal()?;
     let (control, now) = (app.control.current(), app.control.now());
     let everything = principal.manages(&control, "*", now);
@@ -122,7 +120,8 @@ pub(crate) async fn list_tokens(
             })
         })
         .collect();
-    Ok(Json(Page { items, next: None }))
+    let page = Page { items, next: None };
+    Ok(Answer::json(&page, Facts::default().with("items", page.items.len())))
 }
 
 /// Revoke a token; it works no more from the moment of the answer.

@@ -5,6 +5,7 @@ use crate::{
     app::App,
     control::view::{ViewDeleted, ViewSaved},
     error::{ApiError, Result},
+    http::answer::{Answer, Facts},
     routes::acts::{asker, no_credential},
 };
 use axum::{
@@ -34,7 +35,7 @@ pub(crate) async fn list_views(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(log): Path<String>,
-) -> Result<Json<Page<View>>> {
+) -> Result<Answer> {
     app.log(&log)?;
     let principal = caller.principal()?;
     let control = app.control.current();
@@ -51,7 +52,8 @@ pub(crate) async fn list_views(
             saved_at: entry.saved_at.to_string(),
         })
         .collect();
-    Ok(Json(Page { items, next: None }))
+    let page = Page { items, next: None };
+    Ok(Answer::json(&page, Facts::default().with("items", page.items.len())))
 }
 
 /// Save a query under a name; saving again by the same principal replaces it. At most 50

@@ -3,7 +3,7 @@
 use super::guard::Guard;
 use crate::{
     control::{CONTROL, effects::Effects, fold::LogEntry},
-    indexes::Indexes,
+    site::indexes::Indexes,
     trail::ACCESS,
 };
 use indelible_log::{DataDir, Kind, KnownCheckpoint, Log, LogError, Options};

@@ -15,8 +15,8 @@ use crate::{
         rule::{Rule, Trailed},
     },
     routes::{
-        acts, append, counts, events, exports, grants, logs, many, proofs, search, system, tlog,
-        tokens, views,
+        acts, append, counts, events, exports, grants, logs, proofs, search, search_logs, system,
+        tlog, tokens, views,
     },
 };
 use axum::{Extension, Router, middleware};
@@ -73,7 +73,7 @@ macro_rules! table {
 }
 
 table! {
-    Known false ByLog "access.event.list" many::search_logs;
+    Known false ByLog "access.event.list" search_logs::search_logs;
     Known false ByLog "access.event.count" counts::count_logs;
     Known false ByLog "access.event.facets" counts::facets_logs;
     Known false ByLog "access.event.histogram" counts::histogram_logs;

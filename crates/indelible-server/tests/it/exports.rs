@@ -273,3 +273,33 @@ async fn several_logs_are_searched_in_the_order_of_receipt() {
     assert_eq!(trail("histogram", "prod", "success").await, 2);
     assert_eq!(trail("facets", "prod", "success").await, 3);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn exports_that_are_kept_are_bounded_for_each_principal() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::with_log(folder.path()).await;
+    let greedy = server.issue(&["reader:prod"]).await;
+    let nothing = json!({ "q": "actor:nobody", "format": "csv" });
+    let mut ids = Vec::new();
+    for _ in 0..100 {
+        let (status, started) = start(&server, &greedy, nothing.clone()).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{started}");
+        let id = started["id"].as_str().unwrap().to_owned();
+        assert_eq!(ended(&server, &greedy, &id).await["state"], "done");
+        ids.push(id);
+    }
+    let refused = start(&server, &greedy, nothing.clone()).await;
+    let refused = TestServer::check_error(&refused, 429, "rate_limited");
+    assert!(refused["message"].as_str().unwrap().contains("delete some"), "{refused}");
+    assert_eq!(std::fs::read_dir(folder.path().join("exports")).unwrap().count(), 100);
+    // It is its own limit, also after a restart, and ends when some are deleted.
+    let other = server.issue(&["reader:prod"]).await;
+    assert_eq!(start(&server, &other, nothing.clone()).await.0, StatusCode::ACCEPTED);
+    server.stop().await;
+    let server = TestServer::start(&config(folder.path())).await.unwrap();
+    assert_eq!(start(&server, &greedy, nothing.clone()).await.0, StatusCode::TOO_MANY_REQUESTS);
+    let delete = server.as_token(&greedy, Method::DELETE, &format!("{EXPORTS}/{}", ids[0]));
+    assert_eq!(server.call(delete).await.0, StatusCode::OK);
+    assert_eq!(start(&server, &greedy, nothing).await.0, StatusCode::ACCEPTED);
+    server.stop().await;
+}

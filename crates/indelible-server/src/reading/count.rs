@@ -1,0 +1,198 @@
+//! Counts, facets and histograms of what queries find, in one log or in several
+//! together.
+
+use crate::{
+    app::App,
+    error::{ApiError, Result},
+    http::answer::Facts,
+    reading::{
+        logs::searched,
+        reader::Reader,
+        search::{index_of, parsed},
+    },
+    redact::redact,
+};
+use indelible_api::{
+    Bucket, Count, CountRequest, FacetValues, Facets, FacetsRequest, HistogramBuckets,
+    HistogramRequest, MAX_PAGE, SearchedLog, ValueCount,
+};
+use indelible_event::Timestamp;
+use indelible_index::{self as search, Field, LogIndex, Query, Searched, length_us};
+use indelible_log::Log;
+use serde::{Serialize, de::DeserializeOwned};
+use std::sync::Arc;
+
+/// Something that is counted.
+pub(crate) trait Counted: DeserializeOwned + Send + 'static {
+    /// What is counted, checked.
+    type What: Send + 'static;
+    type Answer: Serialize + Send + 'static;
+
+    fn q(&self) -> &str;
+
+    fn check(&self) -> Result<Self::What>;
+
+    /// What is asked for, for the trail: the query whole, and the rest.
+    fn asked(&self) -> Facts {
+        Facts::default().with("q", redact(self.q()))
+    }
+
+    fn answer(
+        of: &[Searched<'_>],
+        what: Self::What,
+        indexed: u64,
+        logs: Vec<SearchedLog>,
+    ) -> Result<Self::Answer>;
+}
+
+impl Counted for CountRequest {
+    type What = ();
+    type Answer = Count;
+
+    fn q(&self) -> &str {
+        &self.q
+    }
+
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn answer(of: &[Searched<'_>], (): (), indexed: u64, logs: Vec<SearchedLog>) -> Result<Count> {
+        Ok(Count { count: search::count(of)?, indexed, logs })
+    }
+}
+
+impl Counted for FacetsRequest {
+    type What = (Vec<Field>, usize);
+    type Answer = Facets;
+
+    fn q(&self) -> &str {
+        &self.q
+    }
+
+    fn check(&self) -> Result<Self::What> {
+        if !(1..=MAX_PAGE).contains(&self.limit) || !(1..=20).contains(&self.fields.len()) {
+            return Err(ApiError::invalid("expected 1 to 20 fields and a limit of 1 to 1000"));
+        }
+        let fields = self.fields.iter().map(|name| counted_field(name));
+        Ok((fields.collect::<Result<_>>()?, self.limit))
+    }
+
+    fn asked(&self) -> Facts {
+        let facts = Facts::default().with("q", redact(self.q()));
+        facts.with("fields", self.fields.clone()).with("limit", self.limit)
+    }
+
+    fn answer(
+        of: &[Searched<'_>],
+        (fields, limit): Self::What,
+        indexed: u64,
+        logs: Vec<SearchedLog>,
+    ) -> Result<Facets> {
+        let mut facets = Vec::with_capacity(fields.len());
+        for field in fields {
+            let facet = search::facet(of, field, limit)?;
+            let (field, distinct) = (field.name().to_owned(), facet.distinct);
+            facets.push(FacetValues { field, values: counts(facet.values), distinct });
+        }
+        Ok(Facets { facets, indexed, logs })
+    }
+}
+
+impl Counted for HistogramRequest {
+    type What = (i64, Option<(Field, usize)>);
+    type Answer = HistogramBuckets;
+
+    fn q(&self) -> &str {
+        &self.q
+    }
+
+    fn check(&self) -> Result<Self::What> {
+        let interval = length_us(&self.interval).filter(|interval| *interval > 0);
+        let interval_us = interval.ok_or_else(|| {
+            ApiError::invalid(format!(
+                "interval {:?} is not a number and s, m, h, d or w, such as 1h",
+                self.interval
+            ))
+            .member("interval")
+        })?;
+        if !(1..=100).contains(&self.limit) {
+            return Err(ApiError::invalid("limit: expected 1 to 100").member("limit"));
+        }
+        let by = self.by.as_deref().map(counted_field).transpose()?;
+        Ok((interval_us, by.map(|field| (field, self.limit))))
+    }
+
+    fn asked(&self) -> Facts {
+        let facts = Facts::default().with("q", redact(self.q()));
+        let facts = facts.with("interval", self.interval.clone());
+        match &self.by {
+            Some(by) => facts.with("by", by.clone()).with("limit", self.limit),
+            None => facts,
+        }
+    }
+
+    fn answer(
+        of: &[Searched<'_>],
+        (interval_us, by): Self::What,
+        indexed: u64,
+        logs: Vec<SearchedLog>,
+    ) -> Result<HistogramBuckets> {
+        let found = search::histogram(of, interval_us, by)?;
+        let buckets = found.buckets.into_iter().map(|(start, (count, values))| Bucket {
+            start: Timestamp::from_micros(start).to_string(),
+            count,
+            values: counts(values),
+        });
+        Ok(HistogramBuckets { buckets: buckets.collect(), indexed, logs })
+    }
+}
+
+fn counts(values: Vec<(String, u64)>) -> Vec<ValueCount> {
+    values.into_iter().map(|(value, count)| ValueCount { value, count }).collect()
+}
+
+fn counted_field(name: &str) -> Result<Field> {
+    Field::named(name).filter(|field| field.is_counted()).ok_or_else(|| {
+        ApiError::invalid(format!(
+            "{name:?} is not a field that can be counted; those are action, actor, actor.type, by, category, format, ip, outcome, target.type, tenant"
+        ))
+    })
+}
+
+/// A log that is counted.
+struct Place {
+    log: Arc<Log>,
+    search: Arc<LogIndex>,
+    query: Query,
+}
+
+/// Counts in the logs of a reader together; their names are in the answer if it
+/// `is_of_several`.
+pub(crate) async fn count<C: Counted>(
+    reader: &Reader,
+    wanted: &C,
+    is_of_several: bool,
+) -> Result<C::Answer> {
+    let what = wanted.check()?;
+    let app: &Arc<App> = &reader.app;
+    let query = parsed(wanted.q(), app.control.now().as_micros())?;
+    let mut places = Vec::with_capacity(reader.logs.len());
+    for (name, scope) in &reader.logs {
+        let (log, search) = (app.log(name)?, index_of(app, name)?);
+        places.push(Place { log, search, query: scope.narrow(query.clone()) });
+    }
+    let (app, names) = (Arc::clone(app), reader.logs.clone());
+    reader
+        .turn(move || {
+            let indexed = places.iter().map(|place| *place.search.indexed().borrow()).sum();
+            let logs = names.iter().zip(&places).filter(|_| is_of_several);
+            let logs = logs
+                .map(|((name, _), place)| searched(&app, name, &place.log, &place.search))
+                .collect();
+            let of: Vec<Searched<'_>> =
+                places.iter().map(|place| (place.search.as_ref(), &place.query)).collect();
+            C::answer(&of, what, indexed, logs)
+        })
+        .await
+}

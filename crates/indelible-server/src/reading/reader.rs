@@ -1,0 +1,121 @@
+//! Somebody who reads: waits for a turn, for memory, for the index, and may it still
+//! after each wait.
+
+use crate::{
+    access::{Permission, Scope, caller::Caller},
+    app::App,
+    error::{ApiError, Result},
+    http::body::in_background,
+    reading::room::{PORTION, Reading, Room, SMALL, Stopped},
+    site::memory::{Held, ROOM_WAIT},
+};
+use indelible_api::Code;
+use indelible_index::LogIndex;
+use indelible_log::Log;
+use std::{sync::Arc, time::Duration};
+
+/// How long `consistency=head` waits.
+const HEAD_WAIT: Duration = Duration::from_secs(30);
+/// How long a search waits for its turn.
+const TURN_WAIT: Duration = Duration::from_secs(10);
+
+/// Who reads, and what of which logs it may see.
+#[derive(Debug, Clone)]
+pub(crate) struct Reader {
+    pub(crate) app: Arc<App>,
+    pub(crate) caller: Caller,
+    /// What it was let in for.
+    pub(crate) permission: Permission,
+    /// The logs that are read, and the scope that each is read in.
+    pub(crate) logs: Vec<(String, Arc<Scope>)>,
+}
+
+impl Reader {
+    /// A reader of the log that it was let into.
+    pub(crate) fn of_one(app: &Arc<App>, caller: Caller, name: &str) -> Self {
+        let logs = vec![(name.to_owned(), Arc::clone(&caller.scope))];
+        Self { app: Arc::clone(app), caller, permission: Permission::Read, logs }
+    }
+
+    /// The same, let in for receipts alone.
+    pub(crate) fn of_proofs(app: &Arc<App>, caller: Caller, name: &str) -> Self {
+        Self { permission: Permission::Prove, ..Self::of_one(app, caller, name) }
+    }
+
+    /// Who it is.
+    pub(crate) fn principal(&self) -> &str {
+        self.caller.principal.as_ref().map_or("anonymous", |known| known.id.as_str())
+    }
+
+    /// Refuses who may not read any more what it was let in for.
+    pub(crate) fn still_may(&self) -> Result<()> {
+        let mut logs = self.logs.iter();
+        logs.try_for_each(|(name, scope)| {
+            self.caller.still_may_in(&self.app.control, self.permission, name, scope)
+        })
+    }
+
+    /// Waits until an index has what its log had when this was called.
+    pub(crate) async fn head(&self, index: &LogIndex, log: &Log) -> Result<()> {
+        let size = log.head().size;
+        let mut indexed = index.indexed();
+        let reached = indexed.wait_for(|indexed| *indexed >= size);
+        match tokio::time::timeout(HEAD_WAIT, reached).await {
+            Ok(_) => self.still_may(),
+            Err(_) => Err(ApiError::new(
+                Code::IndexBehind,
+                format!(
+                    "the index has not reached record {size} in time; without consistency=head the search shows how far it is"
+                ),
+            )),
+        }
+    }
+
+    /// Runs a search: some at a time, so that they neither take all threads and memory
+    /// nor hold up each other; the others wait a while.
+    pub(crate) async fn turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let turn = self.app.searches.take(self.principal());
+        let turn = tokio::time::timeout(TURN_WAIT, turn).await.map_err(|_| {
+            ApiError::new(Code::Overloaded, "too many searches at once; try again").retry_after(2)
+        })?;
+        self.still_may()?;
+        in_background(move || {
+            // Whoever hangs up has its turn until the search is over.
+            let _turn = turn;
+            work()
+        })
+        .await
+    }
+
+    /// Reads what is shown, in bounded memory; what comes with it is to be held as long
+    /// as what was read is. Work that takes more than it has is begun again with more.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl Fn(&mut Room) -> Reading<T> + Send + Sync + 'static,
+    ) -> Result<(T, Option<Held>)> {
+        let work = Arc::new(work);
+        let mut held: Option<Held> = None;
+        loop {
+            let again = Arc::clone(&work);
+            let done = in_background(move || {
+                let mut room = Room::of(held.as_ref().map_or(SMALL, Held::bytes));
+                match again(&mut room) {
+                    Ok(read) => Ok(Ok((read, held))),
+                    // Nothing is held while more is waited for.
+                    Err(Stopped::Room(needed)) => Ok(Err(needed)),
+                    Err(Stopped::Failed(error)) => Err(error),
+                }
+            })
+            .await?;
+            let needed = match done {
+                Ok(read) => return Ok(read),
+                Err(needed) => needed.max(PORTION),
+            };
+            held = Some(self.app.memory.hold(self.principal(), needed, ROOM_WAIT).await?);
+            self.still_may()?;
+        }
+    }
+}

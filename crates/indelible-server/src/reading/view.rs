@@ -1,0 +1,229 @@
+//! An event as people see it.
+
+use crate::{
+    access::Scope,
+    error::{ApiError, Result},
+    reading::room::{PAGE_BYTES, Reading, Room, weight},
+};
+use indelible_api::{Code, EnvelopeView, EventView};
+use indelible_event::{Envelope, Event, Payload, Timestamp, format_named};
+use indelible_log::{Kind, Log, LogError};
+use indelible_tlog::leaf_hash;
+use serde::{Serialize, Serializer};
+use serde_json::{Value, value::RawValue};
+
+/// Bytes of senders' data that are looked at for one page, whether shown or not.
+const LOOKED_BYTES: usize = 64 << 20;
+
+pub(crate) fn not_found(record: &str) -> ApiError {
+    ApiError::new(
+        Code::RecordNotFound,
+        format!("no record with index or id {record:?} in this log"),
+    )
+}
+
+/// Index of a record named by index or id, if the caller may see it: what is not in
+/// its scope does not exist for it.
+pub(crate) fn locate(room: &Room, log: &Log, record: &str, scope: &Scope) -> Reading<u64> {
+    let index = match record.parse::<u64>() {
+        Ok(index) if index < log.head().size => index,
+        // An id may look like a number; an index wins.
+        _ => log.find(record).map_err(|error| match error {
+            LogError::NoRecord(_) => not_found(record),
+            other => other.into(),
+        })?,
+    };
+    match admits(room, log, &log.record(index)?, scope)? {
+        true => Ok(index),
+        false => Err(not_found(record).into()),
+    }
+}
+
+/// Whether a record is in a scope. One that cannot be shown is in none but the whole.
+fn admits(room: &Room, log: &Log, record: &[u8], scope: &Scope) -> Reading<bool> {
+    if scope.filters.is_none() {
+        return Ok(true);
+    }
+    let Ok(envelope) = Envelope::parse(record) else { return Ok(false) };
+    room.look(data_len(record))?;
+    let Ok(data) = log.data(&envelope) else { return Ok(false) };
+    room.look(weight(&data))?;
+    Ok(event(&envelope, &data).is_ok_and(|event| scope.admits(&event)))
+}
+
+fn event(envelope: &Envelope<'_>, data: &str) -> std::result::Result<Event, String> {
+    let format = format_named(&envelope.format).map_err(|e| e.to_string())?;
+    format.view(data).map_err(|e| e.to_string())
+}
+
+/// A record as people see it; `None` if it is not in the scope.
+pub(crate) fn view(
+    log: &Log,
+    index: u64,
+    record: &[u8],
+    scope: &Scope,
+    room: &Room,
+) -> Reading<Option<EventView>> {
+    let mut view = EventView {
+        index,
+        leaf_hash: leaf_hash(record).to_string(),
+        envelope: None,
+        event: Value::Null,
+        note: None,
+    };
+    let narrowed = scope.filters.is_some();
+    if log.manifest().kind == Kind::Raw {
+        view.note = Some("a raw log: entries have no envelope".to_owned());
+        return Ok((!narrowed).then_some(view));
+    }
+    let envelope = match Envelope::parse(record) {
+        Ok(envelope) => envelope,
+        Err(error) => {
+            view.note = Some(error.to_string());
+            return Ok((!narrowed).then_some(view));
+        }
+    };
+    room.look(data_len(record))?;
+    let event = match log.data(&envelope) {
+        Ok(data) => {
+            room.look(weight(&data))?;
+            event(&envelope, &data)
+        }
+        Err(error) => Err(error.to_string()),
+    };
+    match event {
+        Ok(event) if !scope.admits(&event) => return Ok(None),
+        Ok(event) => match serde_json::to_value(event) {
+            Ok(value) => view.event = value,
+            Err(error) => view.note = Some(error.to_string()),
+        },
+        Err(_) if narrowed => return Ok(None),
+        Err(note) => view.note = Some(note),
+    }
+    view.envelope = Some(EnvelopeView {
+        v: envelope.v,
+        id: envelope.id.into_owned(),
+        received_at: envelope.received_at.into_owned(),
+        recorded_by: envelope.recorded_by.into_owned(),
+        format: envelope.format.into_owned(),
+    });
+    Ok(Some(view))
+}
+
+/// Bytes of a record with what its sender sent, attachment included, as its envelope
+/// says; the attachment is not read.
+fn data_len(record: &[u8]) -> usize {
+    let attached = match Envelope::parse(record).as_ref().map(Envelope::payload) {
+        Ok(Ok(Payload::Attachment(attachment))) => attachment.size,
+        _ => 0,
+    };
+    record.len().saturating_add(usize::try_from(attached).unwrap_or(usize::MAX))
+}
+
+/// Asks for the room that it takes to read what is in a record.
+pub(crate) fn look(room: &Room, log: &Log, record: &[u8]) -> Reading<()> {
+    room.look(data_len(record))?;
+    if let Ok(envelope) = Envelope::parse(record)
+        && let Ok(data) = log.data(&envelope)
+    {
+        room.look(weight(&data))?;
+    }
+    Ok(())
+}
+
+/// When a record was received; 0 if it does not say.
+pub(crate) fn received(record: &[u8]) -> Timestamp {
+    let envelope = Envelope::parse(record).ok();
+    let time = envelope.and_then(|envelope| envelope.received_at.parse().ok());
+    time.unwrap_or(Timestamp::from_micros(0))
+}
+
+/// A view, written: what it takes is what it shows, however many values there are in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Rendered {
+    pub(crate) index: u64,
+    json: Box<RawValue>,
+}
+
+impl Rendered {
+    fn new(view: &EventView) -> Result<Self> {
+        let json = serde_json::value::to_raw_value(view);
+        let json = json.map_err(|e| ApiError::internal("an event could not be written", &e))?;
+        Ok(Self { index: view.index, json })
+    }
+
+    /// It as JSON.
+    pub(crate) fn json(&self) -> &str {
+        self.json.get()
+    }
+}
+
+impl Serialize for Rendered {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        self.json.serialize(serializer)
+    }
+}
+
+/// The events of one answer, as many as were asked for and as there is room for.
+#[derive(Debug)]
+pub(crate) struct Gathered {
+    pub(crate) items: Vec<Rendered>,
+    limit: usize,
+    budget: usize,
+    shown: usize,
+    looked: usize,
+}
+
+impl Gathered {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self::within(limit, PAGE_BYTES)
+    }
+
+    /// At most `limit` events of together `budget` bytes; a larger one stands alone.
+    pub(crate) const fn within(limit: usize, budget: usize) -> Self {
+        Self { items: Vec::new(), limit, budget, shown: 0, looked: 0 }
+    }
+
+    /// Whether nothing more fits, or enough was looked at.
+    pub(crate) fn is_full(&self) -> bool {
+        self.items.len() >= self.limit || self.shown >= self.budget || self.looked >= LOOKED_BYTES
+    }
+
+    /// Adds a record, if it is in the scope; `false` if there is no room for it here, so
+    /// that it is the first of the next.
+    pub(crate) fn add(
+        &mut self,
+        room: &mut Room,
+        log: &Log,
+        index: u64,
+        record: &[u8],
+        scope: &Scope,
+    ) -> Reading<bool> {
+        let len = data_len(record);
+        let fits = |len: usize| self.items.is_empty() || self.shown + len <= self.budget;
+        if self.is_full() || !fits(len) {
+            return Ok(false);
+        }
+        if let Some(view) = view(log, index, record, scope, room)? {
+            let rendered = Rendered::new(&view)?;
+            drop(view);
+            let len = rendered.json().len();
+            if !fits(len) {
+                return Ok(false);
+            }
+            room.keep(len)?;
+            self.shown += len;
+            self.items.push(rendered);
+        }
+        self.looked = self.looked.saturating_add(len);
+        Ok(true)
+    }
+}
+
+/// One event alone.
+pub(crate) fn one(room: &mut Room, log: &Log, record: &str, scope: &Scope) -> Reading<Rendered> {
+    let index = locate(room, log, record, scope)?;
+    let mut gathered = Gathered::new(1);
+    gathered.add(room, log, index, &log.record(index)?, scope)?;
+    Ok(gathered.items.pop().ok_or_else(|| not_found(record))?)
+}
