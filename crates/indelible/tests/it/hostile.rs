@@ -129,7 +129,7 @@ fn no_command_lets_what_others_wrote_steer_the_terminal() {
 fn stranger() -> (String, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let (sent, requests) = mpsc::channel();
+    let (sent, requests) = mpsc::sync_channel(64);
     thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
