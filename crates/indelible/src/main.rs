@@ -2,11 +2,22 @@
 
 mod commands;
 mod company;
+mod connect;
+mod credentials;
+mod done;
+mod global;
+mod help;
 mod output;
 mod plain;
+mod row;
+mod runtime;
+mod trust;
+mod when;
 
-use clap::{CommandFactory, Parser, Subcommand};
-use std::{path::PathBuf, process::ExitCode};
+use clap::{CommandFactory, FromArgMatches as _, Parser, Subcommand};
+use global::Global;
+use runtime::block_on;
+use std::process::ExitCode;
 
 /// An immutable audit log that anyone can check.
 ///
@@ -21,41 +32,11 @@ struct Arguments {
     command: Command,
 }
 
-/// Options of every command.
-#[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "Connection")]
-struct Global {
-    /// The server that commands talk to
-    #[arg(
-        long,
-        global = true,
-        env = "INDELIBLE_URL",
-        default_value = "http://127.0.0.1:7070",
-        value_name = "URL"
-    )]
-    url: String,
-    /// File with the token to use [default: INDELIBLE_TOKEN, or what `indelible login` stored]
-    #[arg(long, global = true, env = "INDELIBLE_TOKEN_FILE", value_name = "FILE")]
-    token_file: Option<PathBuf>,
-    /// Authorities to trust besides the system's, PEM
-    #[arg(long, global = true, env = "INDELIBLE_CA", value_name = "FILE")]
-    ca: Option<PathBuf>,
-    /// Client certificate and its private key, PEM, in one file
-    #[arg(long, global = true, env = "INDELIBLE_CLIENT_CERT", value_name = "FILE")]
-    client_cert: Option<PathBuf>,
-    /// Plain HTTP between machines: send the token so, or (serve) listen so
-    #[arg(long, global = true, env = "INDELIBLE_PLAIN_HTTP")]
-    plain_http: bool,
-    /// Print JSON instead of text
-    #[arg(long, global = true)]
-    json: bool,
-}
-
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the server
     Serve(Box<commands::serve::Serve>),
-    /// See it work: a server with a week of a small company's events, verified, then tampered with
+    /// See it work: a week of a small company's events, verified, then tampered with
     Demo(commands::demo::Demo),
     /// Store a token for this server, so that commands find it
     Login(commands::login::Login),
@@ -68,48 +49,48 @@ enum Command {
     Log(commands::log::LogCommand),
     /// Issue, list and revoke tokens
     #[command(subcommand)]
-    Token(commands::access::TokenCommand),
+    Token(commands::token::TokenCommand),
     /// Grant roles to groups, persons, certificates and tokens
     #[command(subcommand)]
-    Grant(commands::access::GrantCommand),
+    Grant(commands::grant::GrantCommand),
     /// List the acts that wait for a second person
     Pending,
     /// Approve an act that somebody else asked for
-    Approve(commands::access::Settle),
+    Approve(commands::pending::Settle),
     /// Reject an act that waits
-    Reject(commands::access::Settle),
+    Reject(commands::pending::Settle),
     /// Show and change which acts need two persons
     #[command(subcommand)]
-    Policy(commands::access::PolicyCommand),
+    Policy(commands::policy::PolicyCommand),
     /// Show who looked into what, and who was refused
     Trail(commands::trail::Trail),
-    /// Show who changed the configuration, when, and on whose request, with proofs
+    /// Show who changed the configuration, and on whose request, with proofs
     #[command(subcommand)]
-    Control(commands::trail::ControlCommand),
+    Control(commands::control::ControlCommand),
     /// Append events from files or standard input, and check every receipt
     Append(commands::append::Append),
     /// Show a record by index or id
-    Get(commands::read::Get),
+    Get(commands::get::Get),
     /// Show what happened around a record, or what its actor did before and after
-    Context(commands::read::Context),
-    /// Find events: by field, time, network, word; count them, and their values, by time
+    Context(commands::context::Context),
+    /// Find events by field, time, network, word; count them and their values, by time
     Search(commands::search::Search),
     /// Export everything a query finds, with offline proofs if wanted
     Export(commands::export::Export),
     /// Save queries under names
     #[command(subcommand)]
-    View(commands::search::ViewCommand),
+    View(commands::view::ViewCommand),
     /// Show the newest events, and follow the log
-    Tail(commands::read::Tail),
+    Tail(commands::tail::Tail),
     /// Write the offline proof of a record (a C2SP tlog-proof)
-    Prove(commands::read::Prove),
+    Prove(commands::prove::Prove),
     /// Verify a proof, a data directory, or a server; exits 0 only if everything holds
     Verify(commands::verify::Verify),
     /// Print the latest signed checkpoint; keep it to verify against later
-    Checkpoint(commands::read::ShowCheckpoint),
+    Checkpoint(commands::checkpoint::ShowCheckpoint),
     /// Show and replace the key of a log
     #[command(subcommand)]
-    Key(commands::log::KeyCommand),
+    Key(commands::key::KeyCommand),
     /// Measure this machine: appends, proofs, verification
     Bench(commands::bench::Bench),
     /// Print a completion script
@@ -120,7 +101,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let matches = help::grouped(Arguments::command()).get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match run(arguments) {
         Ok(code) => code,
         Err(error) => {
@@ -149,10 +131,10 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Log(log) => block_on(log.run(&global)),
         Command::Login(login) => block_on(login.run(&global)),
         Command::Logout => commands::login::logout(&global),
-        Command::Whoami => block_on(commands::login::whoami(&global)),
+        Command::Whoami => block_on(commands::whoami::whoami(&global)),
         Command::Token(token) => block_on(token.run(&global)),
         Command::Grant(grant) => block_on(grant.run(&global)),
-        Command::Pending => block_on(commands::access::pending(&global)),
+        Command::Pending => block_on(commands::pending::pending(&global)),
         Command::Approve(settle) => block_on(settle.run(&global, true)),
         Command::Reject(settle) => block_on(settle.run(&global, false)),
         Command::Policy(policy) => block_on(policy.run(&global)),
@@ -169,11 +151,6 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Checkpoint(checkpoint) => block_on(checkpoint.run(&global)),
         Command::Key(key) => block_on(key.run(&global)),
     }
-}
-
-/// Runs a client command on a runtime of its own.
-fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
 }
 
 #[cfg(test)]

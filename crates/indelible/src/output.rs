@@ -153,15 +153,7 @@ pub(crate) fn progress(total: u64, unit: &str) -> ProgressBar {
 
 /// 1234567 → "1,234,567".
 pub(crate) fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
+    indicatif::HumanCount(n).to_string()
 }
 
 /// Bytes for people.

@@ -1,8 +1,8 @@
 //! `indelible append`.
 
 use crate::{
-    Global,
-    commands::open_log,
+    connect::open_log,
+    global::Global,
     output::{self, BAD, GOOD, count, line, note},
 };
 use anyhow::Context as _;

@@ -1,18 +1,18 @@
 //! `indelible bench`: what this machine does, client included, with syncs on.
 
 use crate::{
-    Global,
     commands::{
         bench_search::{measure, print_events},
         bench_server::{Memory, Running, batch_bodies},
+        figure::{Figure, Figures, figure},
     },
+    global::Global,
     output::{self, FAINT, STRONG, count, line},
 };
 use anyhow::Context as _;
 use indelible_log::{Batch, DataDir, Kind, Log, Options, verify::verify_store};
 use indelible_server::access_cost;
 use indelible_tlog::VerifyingKey;
-use serde::Serialize;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -64,22 +64,6 @@ enum What {
     Events,
     /// Authentication and authorisation, and what the trail adds to reads under load
     Access,
-}
-
-/// One line of the result.
-#[derive(Debug, Serialize)]
-pub(crate) struct Figure {
-    name: String,
-    value: f64,
-    unit: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<String>,
-}
-
-pub(crate) type Figures = Vec<Figure>;
-
-pub(crate) fn figure(name: &str, value: f64, unit: &'static str, note: Option<String>) -> Figure {
-    Figure { name: name.to_owned(), value, unit, note }
 }
 
 impl Bench {

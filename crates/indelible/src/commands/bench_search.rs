@@ -2,8 +2,8 @@
 
 use crate::{
     commands::{
-        bench::{Figures, figure},
         bench_server::{Memory, Running, Sender, get, post},
+        figure::{Figures, figure},
     },
     company::Company,
     output::{self, count},

@@ -1,8 +1,8 @@
 //! `indelible export`: asks for an export, waits for it, and downloads it.
 
 use crate::{
-    Global,
-    commands::open_log,
+    connect::open_log,
+    global::Global,
     output::{self, FAINT, GOOD, count, line},
 };
 use anyhow::{Context as _, bail};

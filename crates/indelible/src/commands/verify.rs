@@ -1,9 +1,12 @@
 //! `indelible verify`: a proof offline, a data directory, or a whole log over HTTP.
 
 use crate::{
-    Global,
-    commands::{read::read_checkpoint, read_key, verify_export},
+    commands::verify_export,
+    connect::connect_to,
+    global::Global,
     output::{self, BAD, FAINT, GOOD, STRONG, count, line},
+    runtime::block_on,
+    trust::{read_checkpoint, read_key},
 };
 use anyhow::{Context as _, bail};
 use indelible_client::{ClientError, UrlVerdict, verify_url};
@@ -50,7 +53,7 @@ impl Verify {
     pub(crate) fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let key = read_key(&self.key)?;
         if self.target.starts_with("http://") || self.target.starts_with("https://") {
-            return crate::block_on(self.url(&key, global));
+            return block_on(self.url(&key, global));
         }
         let path = Path::new(&self.target);
         match std::fs::metadata(path) {
@@ -182,9 +185,8 @@ impl Verify {
     }
 
     async fn url(self, key: &VerifyingKey, global: &Global) -> anyhow::Result<ExitCode> {
-        let log = crate::commands::connect_to(global, &self.target)?
-            .log(self.log_name()?, Some(key.clone()))
-            .await?;
+        let log =
+            connect_to(global, &self.target)?.log(self.log_name()?, Some(key.clone())).await?;
         let since = self
             .since
             .as_ref()

@@ -14,7 +14,7 @@ use std::{
 
 /// Clears the line and pretends; the same with the one-byte introducer of C1; turns the
 /// order of letters around, in each of the ways there are; begins lines.
-const STEERING: &str = "x\u{1b}[2K\u{1b}[1Gholds\u{9b}31m\u{85}\u{202e}\u{202a}\u{2066}\u{2069}\u{200e}\u{200f}\u{61c}\u{2028}\r\n\u{7}\u{7f}y";
+const STEERING: &str = "x\u{1b}[2K\u{1b}[1Gholds\u{9b}31m\u{85}\u{202e}\u{202a}\u{2066}\u{2069}\u{200e}\u{200f}\u{61c}\u{2028}\u{7}\u{7f}\r\nholds y";
 
 #[track_caller]
 fn assert_plain(what: &[&str], output: &Output) {
@@ -25,7 +25,7 @@ fn assert_plain(what: &[&str], output: &Output) {
                 || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
         };
         assert!(!shown.chars().any(steers), "{what:?}: {shown:?}");
-        let pretends = shown.lines().any(|line| line.starts_with("holds") && line.contains('y'));
+        let pretends = shown.lines().any(|line| line.starts_with("holds y"));
         assert!(!pretends, "{what:?}: {shown}");
     }
 }
@@ -129,7 +129,7 @@ fn no_command_lets_what_others_wrote_steer_the_terminal() {
 fn stranger() -> (String, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let (sent, requests) = mpsc::channel();
+    let (sent, requests) = mpsc::sync_channel(64);
     thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
