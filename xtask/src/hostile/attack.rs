@@ -264,3 +264,38 @@ async fn tail(target: &Target, stream: &mut TcpStream) -> io::Result<()> {
     stream.write_all(request.as_bytes()).await?;
     silent(stream).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    /// Every kind reaches a listener, never from the address of the honest, and whoever
+    /// is not cut off counts as held.
+    #[test]
+    fn each_kind_comes_from_another_address() -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (mut listeners, mut attacks) = (Vec::new(), Vec::new());
+        for kind in Kind::ALL {
+            let listener = TcpListener::bind(("127.0.0.1", 0))?;
+            let target = Arc::new(Target {
+                address: listener.local_addr()?,
+                token: "secret".to_owned(),
+                log: "prod",
+                large: "large",
+                bomb: vec![0; 1000],
+            });
+            let until = Instant::now() + Duration::from_secs(3);
+            attacks.push(runtime.spawn(attack(target, kind, 2, until)));
+            listeners.push(listener);
+        }
+        for (attack, listener) in attacks.into_iter().zip(listeners) {
+            let fared = runtime.block_on(attack)?;
+            assert_eq!((fared.opened, fared.held, fared.refused), (2, 2, 0));
+            for _ in 0..2 {
+                assert_ne!(listener.accept()?.1.ip(), Ipv4Addr::LOCALHOST);
+            }
+        }
+        Ok(())
+    }
+}

@@ -4,7 +4,7 @@
 
 use anyhow::{Context as _, bail};
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     time::{Duration, Instant},
 };
@@ -36,11 +36,13 @@ pub(super) struct Client {
     address: SocketAddr,
     token: String,
     connection: Option<BufReader<TcpStream>>,
+    /// How often a kept connection was found closed.
+    lost: usize,
 }
 
 impl Client {
     pub(super) fn new(address: SocketAddr, token: &str) -> Self {
-        Self { address, token: token.to_owned(), connection: None }
+        Self { address, token: token.to_owned(), connection: None, lost: 0 }
     }
 
     /// Forgets the connection: the next request opens one.
@@ -59,7 +61,7 @@ impl Client {
         let kept = self.connection.is_some();
         match self.attempt(method, path, body) {
             Err(_) if kept => {
-                self.connection = None;
+                self.lost += 1;
                 self.attempt(method, path, body)
             }
             answered => answered,
@@ -79,17 +81,25 @@ impl Client {
             body.len()
         );
         connection.get_mut().write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
-        let (answer, keep) = read_answer(&mut connection)?;
+        let (answer, keep) = read_answer(&mut connection).map_err(in_words)?;
         self.connection = keep.then_some(connection);
         Ok(answer)
     }
 
-    fn connect(&self) -> std::io::Result<BufReader<TcpStream>> {
+    fn connect(&self) -> io::Result<BufReader<TcpStream>> {
         let stream = TcpStream::connect_timeout(&self.address, PATIENCE)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(BufReader::new(stream))
+    }
+}
+
+/// A time-out, which the system tells as "temporarily unavailable".
+fn in_words(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+        Some(io::ErrorKind::WouldBlock) => error.context("no answer within 30 s"),
+        _ => error,
     }
 }
 
@@ -122,6 +132,8 @@ pub(super) struct Met {
     pub(super) took: Vec<Duration>,
     /// What went wrong, in words.
     pub(super) errors: Vec<String>,
+    /// How often its connection was closed between two requests; it opened another.
+    pub(super) lost: usize,
 }
 
 impl Met {
@@ -161,6 +173,7 @@ pub(super) fn write(mut client: Client, log: &str, until: Instant) -> Met {
         let path = format!("/v1/logs/{log}/events");
         met.note(started, "append", client.request("POST", &path, &event(number, 170)));
     }
+    met.lost = client.lost;
     met
 }
 
@@ -182,4 +195,58 @@ pub(super) fn read(mut client: Client, log: &str, until: Instant) -> Met {
         met.note(started, what, client.request("GET", &path, ""));
     }
     met
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    /// Answers each connection's requests with what is given for it, then closes it.
+    fn server(connections: Vec<Vec<&'static str>>) -> anyhow::Result<SocketAddr> {
+        let listener = TcpListener::bind(("127.0.0.1", 0))?;
+        let address = listener.local_addr()?;
+        std::thread::spawn(move || {
+            for answers in connections {
+                let (stream, _) = listener.accept()?;
+                let mut stream = BufReader::new(stream);
+                for answer in answers {
+                    let mut line = String::new();
+                    while line != "\r\n" {
+                        line.clear();
+                        stream.read_line(&mut line)?;
+                    }
+                    stream.get_mut().write_all(answer.as_bytes())?;
+                }
+            }
+            Ok::<_, io::Error>(())
+        });
+        Ok(address)
+    }
+
+    #[test]
+    fn a_connection_closed_while_idle_is_replaced_and_counted() -> anyhow::Result<()> {
+        let good = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+        let mut client = Client::new(server(vec![vec![good], vec![good]])?, "secret");
+        for lost in 0..2 {
+            assert_eq!(client.request("GET", "/", "")?.body, b"{}");
+            assert_eq!(client.lost, lost);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn refusals_and_cut_answers_are_failures() -> anyhow::Result<()> {
+        let full = "HTTP/1.1 503 Busy\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbusy";
+        let cut = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n{}";
+        let mut client = Client::new(server(vec![vec![full], vec![cut], vec![]])?, "secret");
+        let mut met = Met::default();
+        met.note(Instant::now(), "get", client.request("GET", "/", ""));
+        met.note(Instant::now(), "get", client.request("GET", "/", ""));
+        met.note(Instant::now(), "get", client.request("GET", "/", ""));
+        assert_eq!(met.took.len(), 0);
+        assert_eq!(met.errors.len(), 3);
+        assert_eq!(met.errors[0], "get: the server answered 503: busy");
+        Ok(())
+    }
 }

@@ -68,10 +68,15 @@ pub(crate) fn measure(binary: Option<&str>) -> anyhow::Result<()> {
     let quiet_time = Duration::from_secs(size.seconds.div_ceil(2));
     let quiet = row(&server, &tokens, "quiet", quiet_time, |_| Fared::default())?;
     let (mut faults, mut lines) = (failures(&quiet), vec![heading(), quiet.line()]);
-    for kind in Kind::ALL {
-        let measured = row(&server, &tokens, kind.name(), size.time(), |until| {
-            let target = Arc::clone(&target);
-            runtime.block_on(attack::attack(target, kind, size.connections, until.into()))
+    // What a kind leaves behind shows in the next ones, and in quiet after all of them.
+    for kind in Kind::ALL.map(Some).into_iter().chain([None]) {
+        let name = kind.map_or("quiet after all", Kind::name);
+        let time = kind.map_or(quiet_time, |_| size.time());
+        let measured = row(&server, &tokens, name, time, |until| {
+            kind.map_or_else(Fared::default, |kind| {
+                let target = Arc::clone(&target);
+                runtime.block_on(attack::attack(target, kind, size.connections, until.into()))
+            })
         });
         match measured {
             Ok(row) => {
@@ -81,7 +86,7 @@ pub(crate) fn measure(binary: Option<&str>) -> anyhow::Result<()> {
             }
             // The server may be gone: what was measured until here is still worth seeing.
             Err(error) => {
-                faults.push(format!("{}: {error:#}", kind.name()));
+                faults.push(format!("{name}: {error:#}"));
                 break;
             }
         }
@@ -197,7 +202,7 @@ fn slowness(quiet: &Row, row: &Row) -> Vec<String> {
 
 fn heading() -> String {
     format!(
-        "{:<18}{:>8}{:>8}{:>8}{:>10}{:>10}{:>10}{:>10}{:>10}{:>8}{:>8}{:>9}",
+        "{:<18}{:>8}{:>8}{:>8}{:>10}{:>10}{:>10}{:>10}{:>10}{:>8}{:>6}{:>8}{:>9}",
         "kind",
         "opened",
         "held",
@@ -208,6 +213,7 @@ fn heading() -> String {
         "read99",
         "requests",
         "errors",
+        "lost",
         "RSS MB",
         "_access"
     )
@@ -217,7 +223,7 @@ impl Row {
     fn line(&self) -> String {
         let ms = |met: &Met, share| format!("{:.1}", met.quantile(share).as_secs_f64() * 1000.0);
         format!(
-            "{:<18}{:>8}{:>8}{:>8}{:>10}{:>10}{:>10}{:>10}{:>10}{:>8}{:>8}{:>9}",
+            "{:<18}{:>8}{:>8}{:>8}{:>10}{:>10}{:>10}{:>10}{:>10}{:>8}{:>6}{:>8}{:>9}",
             self.name,
             self.fared.opened,
             self.fared.held,
@@ -228,6 +234,7 @@ impl Row {
             ms(&self.reads, 0.99),
             self.appends.took.len() + self.reads.took.len(),
             self.appends.errors.len() + self.reads.errors.len(),
+            self.appends.lost,
             self.memory >> 20,
             self.trail
         )
@@ -236,7 +243,10 @@ impl Row {
 
 #[expect(clippy::print_stdout, reason = "the table is what was asked for")]
 fn report(lines: &[String]) {
-    println!("latencies in milliseconds; _access without the records of honest reads");
+    println!(
+        "latencies in milliseconds; lost: times the writer's connection was closed while idle; \
+         _access: records beyond those of honest reads"
+    );
     println!("{}", lines.join("\n"));
 }
 
@@ -245,7 +255,8 @@ mod tests {
     use super::*;
 
     fn measured(append_ms: u64, memory: u64) -> Row {
-        let met = |ms| Met { took: vec![Duration::from_millis(ms); 10], errors: Vec::new() };
+        let met =
+            |ms| Met { took: vec![Duration::from_millis(ms); 10], errors: Vec::new(), lost: 0 };
         let fared = Fared::default();
         Row { name: "x", fared, appends: met(append_ms), reads: met(1), memory, trail: 0 }
     }
@@ -273,7 +284,7 @@ mod tests {
             ["x: the server had 513 MB resident, more than 512"]
         );
         let mut row = measured(1, 1);
-        row.reads = Met { took: Vec::new(), errors: vec!["get: refused".to_owned()] };
+        row.reads = Met { took: Vec::new(), errors: vec!["get: refused".to_owned()], lost: 0 };
         assert_eq!(
             failures(&row),
             [
@@ -286,7 +297,7 @@ mod tests {
     #[test]
     fn a_quantile_is_a_measured_value() {
         let took = (1..=100).rev().map(Duration::from_millis).collect();
-        let met = Met { took, errors: Vec::new() };
+        let met = Met { took, errors: Vec::new(), lost: 0 };
         assert_eq!(met.quantile(0.5), Duration::from_millis(50));
         assert_eq!(met.quantile(0.99), Duration::from_millis(99));
         assert_eq!(Met::default().quantile(0.99), Duration::ZERO);
