@@ -39,8 +39,9 @@ struct Row {
     reads: Met,
     /// Most resident bytes of the server.
     memory: u64,
-    /// Records that `_access` gained beyond those of the honest reads.
-    trail: u64,
+    /// Records that `_access` gained beyond those of the honest reads; what kept the
+    /// server from telling.
+    trail: Result<u64, String>,
 }
 
 /// Measures `binary`, by default the release build, and prints a table.
@@ -150,10 +151,11 @@ fn row(
     let panicked = |_| anyhow::anyhow!("an honest client panicked");
     let (appends, reads) = (appends.map_err(panicked)?, reads.map_err(panicked)?);
     let memory = server.peak()?;
-    let trail = server
-        .trail(&tokens.verifier)?
-        .saturating_sub(before)
-        .saturating_sub(reads.took.len() as u64);
+    // A server that no longer answers has a row all the same: its memory tells why.
+    let shown = reads.took.len() as u64;
+    let trail = server.trail(&tokens.verifier);
+    let trail = trail.map(|now| now.saturating_sub(before).saturating_sub(shown));
+    let trail = trail.map_err(|error| format!("{error:#}"));
     Ok(Row { name, fared, appends, reads, memory, trail })
 }
 
@@ -171,6 +173,9 @@ fn failures(row: &Row) -> Vec<String> {
         if met.took.is_empty() {
             faults.push(format!("{}: no honest {what} was answered", row.name));
         }
+    }
+    if let Err(error) = &row.trail {
+        faults.push(format!("{}: the size of _access could not be read: {error}", row.name));
     }
     if row.memory > MEMORY {
         faults.push(format!(
@@ -236,7 +241,7 @@ impl Row {
             self.appends.errors.len() + self.reads.errors.len(),
             self.appends.lost,
             self.memory >> 20,
-            self.trail
+            self.trail.as_ref().map_or_else(|_| "?".to_owned(), u64::to_string)
         )
     }
 }
@@ -258,7 +263,7 @@ mod tests {
         let met =
             |ms| Met { took: vec![Duration::from_millis(ms); 10], errors: Vec::new(), lost: 0 };
         let fared = Fared::default();
-        Row { name: "x", fared, appends: met(append_ms), reads: met(1), memory, trail: 0 }
+        Row { name: "x", fared, appends: met(append_ms), reads: met(1), memory, trail: Ok(0) }
     }
 
     #[test]
