@@ -1,29 +1,21 @@
 //! Programs we did not write judge a running server: Tessera's `fsck` and the Go
 //! reference implementation of signed notes and proofs.
 
-use crate::run::{root, run, step};
+use crate::{
+    run::{root, run, step},
+    running::{Running, announced_url},
+};
 use anyhow::{Context as _, bail};
 use std::{
     fs::{self, File},
     io::{BufRead as _, BufReader, Write as _},
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 const FSCK: &str = "github.com/transparency-dev/tessera/cmd/fsck@v1.0.4";
 const RECORDS: usize = 70_000;
-
-/// A program that is stopped when this is dropped.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        self.0.kill().unwrap_or_default();
-        drop(self.0.wait());
-    }
-}
 
 struct Tools {
     indelible: PathBuf,
@@ -211,17 +203,4 @@ impl Tools {
         let _running = Running(child);
         self.fsck(line.trim(), false)
     }
-}
-
-/// The address in the server's first line.
-fn announced_url(child: &mut Child) -> anyhow::Result<String> {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
-    while Instant::now() < deadline {
-        let line = lines.next().context("the server ended")??;
-        if let Some(at) = line.find("http://") {
-            return Ok(line[at..].trim().to_owned());
-        }
-    }
-    bail!("the server did not say where it listens")
 }

@@ -1,8 +1,10 @@
 //! `cargo xtask`: everything around the code, in one place.
 
+mod hostile;
 mod interop;
 mod postgres;
 mod run;
+mod running;
 mod setup;
 mod tidy;
 
@@ -19,6 +21,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   tidy      check edges between crates, rooms within them, sizes and other house rules
   rooms     print the floors of the server and their files
   interop   let programs we did not write judge a running server (needs Go)
+  hostile [BINARY]  measure how a server stands 2,000 hostile connections of each kind
+            (INDELIBLE_HOSTILE_CONNECTIONS and INDELIBLE_HOSTILE_SECONDS change the measure)
   simulate  run the crash simulation over SEEDS seeds (default 2000) from FIRST (default 0)
   postgres  compare durable appends with PostgreSQL on this machine (needs PostgreSQL)
   postgres-search [EVENTS]  compare ingest and searches, with 10,000,000 events by default";
@@ -43,6 +47,7 @@ fn main() -> anyhow::Result<()> {
         "tidy" => tidy::check(),
         "rooms" => rooms(),
         "interop" => interop::judge(),
+        "hostile" => hostile::measure(rest.first().map(String::as_str)),
         "simulate" => simulate(&rest),
         "postgres" => postgres::compare(),
         "postgres-search" => {
