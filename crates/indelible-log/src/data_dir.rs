@@ -66,6 +66,7 @@ impl DataDir {
     /// [`LogError::Invalid`] when `site` is another than the directory's.
     pub fn open_or_create(path: &Path, site: Option<&str>) -> Result<Self> {
         let store = LocalStore::create(path)?;
+        LocalStore::create(path.join("logs"))?;
         if let Err(StoreError::NotFound { .. }) = store.open(SITE) {
             let new = match site {
                 Some(site) => site.to_owned(),
@@ -135,11 +136,10 @@ impl DataDir {
     /// # Errors
     /// What the system says.
     pub fn logs(&self) -> Result<Vec<String>> {
-        let names = self.store.list("logs")?.into_iter().filter_map(|path| {
-            let (name, file) = path.strip_prefix("logs/")?.split_once('/')?;
-            (file == crate::manifest::PATH).then(|| name.to_owned())
-        });
-        Ok(names.collect())
+        let mut names = self.store.folders("logs")?;
+        let logs = self.path().join("logs");
+        names.retain(|name| logs.join(name).join(crate::manifest::PATH).is_file());
+        Ok(names)
     }
 
     /// The store of an existing log.

@@ -242,3 +242,22 @@ fn what_a_crash_left_of_a_log_can_be_discarded_and_a_used_log_cannot() {
     assert!(data.discard_unused("prod").is_err());
     assert_eq!(Log::open(data.store("prod").unwrap(), &options()).unwrap().head().size, 1);
 }
+
+#[test]
+fn a_data_directory_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("data");
+    std::fs::create_dir(&root).unwrap();
+    std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let (_, log) = crate::create(&root, Kind::Raw);
+    crate::append_raw(&log, "r", 3);
+    let mut folders = vec![root];
+    while let Some(path) = folders.pop() {
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{}", path.display());
+        if path.is_dir() {
+            folders.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+    }
+}
