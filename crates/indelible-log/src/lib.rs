@@ -40,6 +40,7 @@ mod batch;
 mod bytes;
 mod cache;
 mod commit;
+mod create;
 mod data_dir;
 mod error;
 mod frame;
