@@ -44,6 +44,7 @@ mod create;
 mod data_dir;
 mod error;
 mod frame;
+mod handover;
 mod ids;
 mod journal;
 mod keys;

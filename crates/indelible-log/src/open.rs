@@ -6,6 +6,7 @@ use crate::{
     commit::{Current, Writer},
     error::{LogError, Result, damaged},
     frame::{self, Found, Frame, SECTOR},
+    handover,
     ids::{HotIds, IdHash, Runs},
     journal::{self, Journals},
     keys::KeyRing,
@@ -34,10 +35,11 @@ pub(crate) fn open(store: Arc<dyn Store>, options: &Options) -> Result<Opened> {
     let ring = KeyRing::load(store.as_ref(), options)?;
     let keys = ring.verifying_keys();
     let manifest = Manifest::read(store.as_ref(), ring.first())?;
-    let (segments, sealed_head) = open_segments(store.as_ref(), &keys)?;
+    let journals = list_journals(store.as_ref())?;
+    let handover = handover::check(store.as_ref(), count_segments(store.as_ref())?, &journals)?;
+    let (segments, sealed_head) = open_segments(store.as_ref(), handover.kept, &keys)?;
     let now_us = options.clock.now_us();
     let mut recovery = Recovery::new(&ring, now_us, &segments, sealed_head.as_ref());
-    let journals = list_journals(store.as_ref())?;
     for number in &journals {
         recovery.replay(store.as_ref(), *number)?;
     }
@@ -59,6 +61,7 @@ pub(crate) fn open(store: Arc<dyn Store>, options: &Options) -> Result<Opened> {
     // Nothing was changed but the id runs, which the segments tell; from here on it is.
     recovery.make_durable()?;
     recovery.cut_torn()?;
+    handover.settle(store.as_ref())?;
     recovery.remove_empty(store.as_ref())?;
     let next_number = journals.last().map_or(0, |last| last + 1);
     let writer = Writer {
@@ -77,25 +80,33 @@ pub(crate) fn open(store: Arc<dyn Store>, options: &Options) -> Result<Opened> {
     Ok(Opened { manifest, writer, lock })
 }
 
-/// Opens all segments, which must follow each other from 0, and returns the newest
-/// checkpoint in their footers.
-fn open_segments(store: &dyn Store, keys: &[VerifyingKey]) -> Result<(Vec<Trailer>, Option<Head>)> {
-    let mut numbers = Vec::new();
+/// Counts the segments, which must follow each other from 0.
+fn count_segments(store: &dyn Store) -> Result<u64> {
+    let mut count = 0;
     for path in store.list("segments")? {
         let number =
             segment::number(&path).ok_or_else(|| damaged(&path, 0, "not the name of a segment"))?;
-        numbers.push(number);
-    }
-    let mut trailers = Vec::with_capacity(numbers.len());
-    let mut newest = None;
-    for (expected, number) in (0..).zip(&numbers) {
-        if expected != *number {
-            return Err(damaged(&segment::path(expected), 0, "the segment is missing"));
+        if number != count {
+            return Err(damaged(&segment::path(count), 0, "the segment is missing"));
         }
-        let segment = Segment::open(store, *number)?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// Opens the first `count` segments, and returns the newest checkpoint in their footers.
+fn open_segments(
+    store: &dyn Store,
+    count: u64,
+    keys: &[VerifyingKey],
+) -> Result<(Vec<Trailer>, Option<Head>)> {
+    let mut trailers = Vec::new();
+    let mut newest = None;
+    for number in 0..count {
+        let segment = Segment::open(store, number)?;
         let footer = segment.footer()?;
         // Checkpoints only grow, so the last footer has the newest.
-        if *number + 1 == numbers.len() as u64 {
+        if number + 1 == count {
             newest =
                 Some(head_of_note(segment.path(), footer.note, segment.trailer.time_us.1, keys)?);
         }
