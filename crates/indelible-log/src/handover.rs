@@ -78,8 +78,8 @@ pub(crate) fn set_aside(store: &dyn Store, number: u64) -> Result<()> {
     const CHUNK: u64 = 1 << 20;
     let path = segment::path(number);
     let blob = store.open(&path)?;
-    let mut copies = (1..).map(|copy| format!("set-aside/{number:010}.{copy}"));
-    while let Some(aside) = copies.next() {
+    for copy in 1.. {
+        let aside = format!("set-aside/{number:010}.{copy}");
         let mut writer = match store.writer(&aside) {
             Err(StoreError::AlreadyExists { .. }) => continue,
             other => other?,

@@ -271,9 +271,9 @@ impl Store for LocalStore {
 fn fill_with_zeros(file: &File, capacity: u64) -> io::Result<()> {
     const CHUNK: usize = 1 << 20;
     // Whether there is room is known before a byte is written, where the system can tell.
-    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, capacity) {
-        Err(e @ (rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT)) => return Err(e.into()),
-        _ => {}
+    let room = rustix::fs::fallocate(file, FallocateFlags::empty(), 0, capacity);
+    if let Err(e @ (rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT)) = room {
+        return Err(e.into());
     }
     let zeros = vec![0u8; CHUNK];
     let mut offset = 0;
