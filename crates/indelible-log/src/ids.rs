@@ -6,8 +6,10 @@
 //! reading the record.
 
 mod filter;
+mod hash;
 mod hot;
 
+pub(crate) use hash::IdHash;
 pub(crate) use hot::HotIds;
 
 use crate::{
@@ -16,17 +18,13 @@ use crate::{
     segment::SEGMENT_RECORDS,
 };
 use filter::{Block, block_of, blocks_for, has};
+use hash::{HASH_BITS, OFFSET_BITS};
 use indelible_store::{Blob, Store, StoreError};
-use sha2::{Digest, Sha256};
 use std::{io::Write as _, ops::Range, sync::Arc};
 
 const MAGIC: [u8; 8] = *b"INDIDS2\n";
 const HEADER_LEN: usize = 44;
 const TRAILER_LEN: usize = 4;
-/// Low bits of an entry: offset of the record from the run's first.
-const OFFSET_BITS: u32 = 28;
-/// The others: as many of the hash.
-const HASH_BITS: u32 = 64 - OFFSET_BITS;
 /// Runs merged into one; a run has 1, 16, 256 or 4,096 segments.
 const FAN_IN: u64 = 16;
 const MAX_SEGMENTS: u64 = 4096;
@@ -37,25 +35,6 @@ const MAX_KEPT: u64 = 16;
 const PAGE: u64 = 512;
 /// Bytes written at a time.
 const BUFFER: usize = 1 << 20;
-
-/// Hash of an id: the first eight bytes of its SHA-256. Not secret; someone who
-/// makes ids collide makes lookups slower, never wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct IdHash(u64);
-
-impl IdHash {
-    pub(crate) fn of(id: &str) -> Self {
-        let digest: [u8; 32] = Sha256::digest(id).into();
-        let mut first = [0; 8];
-        first.copy_from_slice(&digest[..8]);
-        Self(u64::from_be_bytes(first))
-    }
-
-    /// The 36 bits that runs keep.
-    const fn short(self) -> u64 {
-        self.0 >> OFFSET_BITS
-    }
-}
 
 /// A sorted run over consecutive segments.
 #[derive(Debug)]
