@@ -148,6 +148,11 @@ impl Batch {
         self.entries.get(position).map(|entry| entry.leaf)
     }
 
+    /// Bytes of memory it takes while it waits.
+    pub(crate) const fn weight(&self) -> usize {
+        self.bundle.len() + self.entries.len() * size_of::<Entry>()
+    }
+
     pub(crate) fn entries(&self) -> &[Entry] {
         &self.entries
     }

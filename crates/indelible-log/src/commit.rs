@@ -3,18 +3,19 @@
 use crate::{
     Clock,
     batch::{Batch, Committed, Placed},
-    error::{AppendError, LogError, Result, chain},
+    error::{AppendError, LogError, Result, chain, damaged},
     frame,
     ids::IdHash,
     journal::Journals,
     keys::KeyRing,
     shared::{Commit, Head, OpenJournal, Position, Shared},
 };
-use indelible_event::Envelope;
+use indelible_event::{Attachment, Envelope, Payload};
 use indelible_store::{Journal, StoreError};
 use indelible_tlog::{Checkpoint, Frontier, leaf_hash};
 use parking_lot::RwLock;
 use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Answers one batch.
 pub(crate) type Reply = Box<dyn FnOnce(std::result::Result<Committed, AppendError>) + Send>;
@@ -23,6 +24,8 @@ pub(crate) type Reply = Box<dyn FnOnce(std::result::Result<Committed, AppendErro
 pub(crate) struct Request {
     pub(crate) batch: Batch,
     pub(crate) reply: Reply,
+    /// Its share of what may wait; given back with the answer.
+    pub(crate) room: Option<OwnedSemaphorePermit>,
 }
 
 /// The keys in force; replaced whole when a key is.
@@ -107,7 +110,7 @@ impl Writer {
         let covered = self.shared.state.read().runs.covered();
         self.shared.hot.lock().forget_below(covered);
         // 1. Drop duplicates, refuse conflicts, assign indexes.
-        let plan = self.settle(requests)?;
+        let plan = self.settle(requests);
         if plan.new.is_empty() {
             return Ok((plan.settled, self.shared.head()));
         }
@@ -150,14 +153,23 @@ impl Writer {
 
     /// Decides where each record goes. New ids are remembered at once, so that a
     /// batch also sees the ones before it.
-    fn settle(&mut self, requests: &[Request]) -> Result<Plan> {
+    fn settle(&mut self, requests: &[Request]) -> Plan {
         let mut plan = Plan::default();
         for (number, request) in requests.iter().enumerate() {
             let before = plan.new.len();
             let mut placed = Vec::with_capacity(request.batch.len());
             let mut refused = None;
             for entry in 0..request.batch.len() {
-                let outcome = self.place(requests, number, entry, &mut plan)?;
+                let outcome = match self.place(requests, number, entry, &mut plan) {
+                    Ok(outcome) => outcome,
+                    // What cannot be read is one batch's trouble, not the log's.
+                    Err(error) => {
+                        let reason: Arc<str> = chain(&error).into();
+                        tracing::error!(error = %reason, "a batch was refused");
+                        refused = Some(AppendError::Unreadable(reason));
+                        break;
+                    }
+                };
                 if let Placed::Refused(error) = &outcome
                     && !request.batch.partial
                 {
@@ -176,7 +188,7 @@ impl Writer {
                 }
             }
         }
-        Ok(plan)
+        plan
     }
 
     fn place(
@@ -224,11 +236,17 @@ impl Writer {
                 }
                 None => self.shared.record(index)?,
             };
-            match compare(ours, &theirs) {
+            let leaf = leaf_hash(&theirs);
+            // What was read from a journal is what the tree knows, or no answer.
+            if self.shared.unsealed_leaf(index).is_some_and(|known| known != leaf) {
+                let problem = format!("record {index} does not hash to its leaf");
+                return Err(damaged("journal", 0, problem));
+            }
+            match compare(ours, &theirs).map_err(|problem| {
+                damaged("journal or segment", 0, format!("record {index}: {problem}"))
+            })? {
                 Same::OtherId => {}
-                Same::Event => {
-                    return Ok(Some(Placed::Duplicate { index, leaf: leaf_hash(&theirs) }));
-                }
+                Same::Event => return Ok(Some(Placed::Duplicate { index, leaf })),
                 Same::IdOnly(id) => {
                     return Ok(Some(Placed::Refused(AppendError::Conflict {
                         position: entry,
@@ -355,28 +373,35 @@ enum Same {
 }
 
 /// Compares two records by id, and by the bytes their sender sent.
-fn compare(ours: &[u8], theirs: &[u8]) -> Same {
-    let (Ok(ours), Ok(theirs)) = (Envelope::parse(ours), Envelope::parse(theirs)) else {
-        return Same::OtherId;
-    };
+fn compare(ours: &[u8], theirs: &[u8]) -> std::result::Result<Same, String> {
+    let parse = |record| Envelope::parse(record).map_err(|e| chain(&e));
+    let (ours, theirs) = (parse(ours)?, parse(theirs)?);
     if ours.id != theirs.id {
-        Same::OtherId
-    } else if ours.payload() == theirs.payload() {
-        Same::Event
-    } else {
-        Same::IdOnly(ours.id.into_owned())
+        return Ok(Same::OtherId);
     }
+    // Whether data is an attachment hangs on the length of the whole record, which is not
+    // its sender's doing.
+    let same =
+        match (ours.payload().map_err(|e| chain(&e))?, theirs.payload().map_err(|e| chain(&e))?) {
+            (Payload::Inline(data), Payload::Attachment(attachment))
+            | (Payload::Attachment(attachment), Payload::Inline(data)) => {
+                Attachment::of(data.as_bytes()) == attachment
+            }
+            (ours, theirs) => ours == theirs,
+        };
+    Ok(if same { Same::Event } else { Same::IdOnly(ours.id.into_owned()) })
 }
 
 fn answer(requests: Vec<Request>, settled: Vec<Settled>, head: &Arc<Head>) {
-    for (request, settled) in requests.into_iter().zip(settled) {
-        let batch = request.batch;
-        (request.reply)(settled.map(|placed| Committed { batch, placed, head: Arc::clone(head) }));
+    for (Request { batch, reply, room }, settled) in requests.into_iter().zip(settled) {
+        drop(room);
+        reply(settled.map(|placed| Committed { batch, placed, head: Arc::clone(head) }));
     }
 }
 
-fn refuse(requests: Vec<Request>, error: &AppendError) {
-    for request in requests {
-        (request.reply)(Err(error.clone()));
+pub(crate) fn refuse(requests: Vec<Request>, error: &AppendError) {
+    for Request { reply, room, .. } in requests {
+        drop(room);
+        reply(Err(error.clone()));
     }
 }

@@ -1,7 +1,7 @@
 //! A data directory: the logs of one site, each in its own folder.
 
 use crate::{
-    Kind, LogError, Manifest, Options,
+    Kind, LogError, Manifest, Options, create,
     error::{Result, damaged},
     keys::KeyRing,
 };
@@ -66,6 +66,7 @@ impl DataDir {
     /// [`LogError::Invalid`] when `site` is another than the directory's.
     pub fn open_or_create(path: &Path, site: Option<&str>) -> Result<Self> {
         let store = LocalStore::create(path)?;
+        LocalStore::create(path.join("logs"))?;
         if let Err(StoreError::NotFound { .. }) = store.open(SITE) {
             let new = match site {
                 Some(site) => site.to_owned(),
@@ -135,11 +136,10 @@ impl DataDir {
     /// # Errors
     /// What the system says.
     pub fn logs(&self) -> Result<Vec<String>> {
-        let names = self.store.list("logs")?.into_iter().filter_map(|path| {
-            let (name, file) = path.strip_prefix("logs/")?.split_once('/')?;
-            (file == crate::manifest::PATH).then(|| name.to_owned())
-        });
-        Ok(names.collect())
+        let mut names = self.store.folders("logs")?;
+        let logs = self.path().join("logs");
+        names.retain(|name| logs.join(name).join(crate::manifest::PATH).is_file());
+        Ok(names)
     }
 
     /// The store of an existing log.
@@ -158,15 +158,16 @@ impl DataDir {
         }
     }
 
-    /// Creates a log with a new random key.
+    /// Creates a log with a new random key, or with the one that an attempt before left.
     ///
     /// # Errors
-    /// [`StoreError::AlreadyExists`] when there is one of that name.
+    /// [`StoreError::AlreadyExists`] when there is one of that name;
+    /// [`LogError::Damaged`] when there is all of one but its manifest.
     pub fn create_log(&self, log: &str, kind: Kind, options: &Options) -> Result<()> {
         check_log_name(log)?;
         let store = LocalStore::create(self.path().join("logs").join(log))?;
         let _lock = store.lock()?;
-        manifest(&self.origin(log), kind, options).create(&store, options)
+        create::create(&manifest(&self.origin(log), kind, options), &store, options)
     }
 
     /// The newest key of an existing log, without opening it.
@@ -179,7 +180,8 @@ impl DataDir {
     }
 
     /// Removes what is left of a log whose making was cut short, so that the name can
-    /// be used. A folder that ever took a record is never touched.
+    /// be used; its key stays for the next log of that name. A folder that ever took a record
+    /// is never touched.
     ///
     /// # Errors
     /// [`StoreError::AlreadyExists`] when the log has been in use.
@@ -190,10 +192,8 @@ impl DataDir {
             other => other?,
         };
         let _lock = store.lock()?;
-        for folder in ["journal", "segments"] {
-            if let Some(path) = store.list(folder)?.pop() {
-                return Err(StoreError::AlreadyExists { path }.into());
-            }
+        if let Some(path) = create::in_use(store.as_ref())? {
+            return Err(StoreError::AlreadyExists { path }.into());
         }
         store.delete(crate::manifest::PATH)?;
         Ok(())
@@ -213,5 +213,5 @@ pub(crate) fn create_in(
     options: &Options,
     seed: &[u8; 32],
 ) -> Result<()> {
-    manifest(origin, kind, options).create_from_seed(store, seed)
+    create::create_from_seed(&manifest(origin, kind, options), store, options, seed)
 }

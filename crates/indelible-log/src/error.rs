@@ -79,6 +79,14 @@ pub enum LogError {
     /// No record with this index or id.
     #[error("no record {0}")]
     NoRecord(String),
+    /// No checkpoint of this size was signed, or none is kept.
+    #[error("no checkpoint of {size} records was signed; {nearest}")]
+    NoCheckpoint {
+        /// Records asked for.
+        size: u64,
+        /// The nearest sizes there are checkpoints of, for people.
+        nearest: String,
+    },
     /// Storage failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -107,6 +115,18 @@ pub enum AppendError {
     /// once the key does.
     #[error("the signing key cannot be used now: {0}")]
     Signing(Arc<str>),
+    /// Too many bytes wait to be committed; nothing was written, and appends work again
+    /// once those are.
+    #[error("too many appends wait already")]
+    Overloaded,
+    /// Too many records wait to be sealed; nothing was written, and appends work again
+    /// once some are.
+    #[error("sealing is behind")]
+    SealingBehind,
+    /// A record that may have the same id could not be read, so whether this one is new
+    /// cannot be told; nothing was written.
+    #[error("a record that may have the same id could not be read: {0}")]
+    Unreadable(Arc<str>),
     /// The log stopped after a storage error. What was in flight may or may not have
     /// been written; restart, and append the same ids again to find out.
     #[error("the log has stopped accepting: {0}")]

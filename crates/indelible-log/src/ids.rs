@@ -6,27 +6,25 @@
 //! reading the record.
 
 mod filter;
+mod hash;
 mod hot;
 
+pub(crate) use hash::IdHash;
 pub(crate) use hot::HotIds;
 
 use crate::{
     bytes::Fields,
-    error::{Result, damaged},
+    error::{Result, chain, damaged},
     segment::SEGMENT_RECORDS,
 };
 use filter::{Block, block_of, blocks_for, has};
+use hash::{HASH_BITS, OFFSET_BITS};
 use indelible_store::{Blob, Store, StoreError};
-use sha2::{Digest, Sha256};
-use std::{io::Write as _, sync::Arc};
+use std::{io::Write as _, ops::Range, sync::Arc};
 
 const MAGIC: [u8; 8] = *b"INDIDS2\n";
 const HEADER_LEN: usize = 44;
 const TRAILER_LEN: usize = 4;
-/// Low bits of an entry: offset of the record from the run's first.
-const OFFSET_BITS: u32 = 28;
-/// The others: as many of the hash.
-const HASH_BITS: u32 = 64 - OFFSET_BITS;
 /// Runs merged into one; a run has 1, 16, 256 or 4,096 segments.
 const FAN_IN: u64 = 16;
 const MAX_SEGMENTS: u64 = 4096;
@@ -37,25 +35,6 @@ const MAX_KEPT: u64 = 16;
 const PAGE: u64 = 512;
 /// Bytes written at a time.
 const BUFFER: usize = 1 << 20;
-
-/// Hash of an id: the first eight bytes of its SHA-256. Not secret; someone who
-/// makes ids collide makes lookups slower, never wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct IdHash(u64);
-
-impl IdHash {
-    pub(crate) fn of(id: &str) -> Self {
-        let digest: [u8; 32] = Sha256::digest(id).into();
-        let mut first = [0; 8];
-        first.copy_from_slice(&digest[..8]);
-        Self(u64::from_be_bytes(first))
-    }
-
-    /// The 36 bits that runs keep.
-    const fn short(self) -> u64 {
-        self.0 >> OFFSET_BITS
-    }
-}
 
 /// A sorted run over consecutive segments.
 #[derive(Debug)]
@@ -141,10 +120,15 @@ impl Runs {
         runs.push(Arc::new(Run::write(store, segment, 1, count, all)?));
         let mut superseded = Vec::new();
         while let Some(row) = mergeable(&runs) {
-            let parts = runs.split_off(runs.len() - row);
-            let merged = Run::merge(store, &parts)?;
-            superseded.extend(parts.iter().map(|run| run.path.clone()));
-            runs.push(Arc::new(merged));
+            // Unmerged they answer as well, only slower: the next segment tries again.
+            let merged = match Run::merge(store, &runs[row.clone()]) {
+                Ok(merged) => merged,
+                Err(error) => {
+                    tracing::warn!(error = chain(&error), "could not merge id runs");
+                    break;
+                }
+            };
+            superseded.extend(runs.splice(row, [Arc::new(merged)]).map(|run| run.path.clone()));
         }
         Ok((Self { runs }, superseded))
     }
@@ -167,16 +151,17 @@ impl Runs {
     }
 }
 
-/// How many runs at the end are due to be merged, if any.
-fn mergeable(runs: &[Arc<Run>]) -> Option<usize> {
+/// Which runs are due to be merged, if any.
+fn mergeable(runs: &[Arc<Run>]) -> Option<Range<usize>> {
     let row = FAN_IN as usize;
-    let last = runs.last()?;
-    let tail = runs.get(runs.len().checked_sub(row)?..)?;
-    let first = tail.first()?.first_segment;
-    let due = last.segments < MAX_SEGMENTS
-        && first % (last.segments * FAN_IN) == 0
-        && tail.iter().all(|run| run.segments == last.segments);
-    due.then_some(row)
+    let due = |row: &[Arc<Run>]| {
+        row.first().is_some_and(|first| {
+            first.segments < MAX_SEGMENTS
+                && first.first_segment % (first.segments * FAN_IN) == 0
+                && row.iter().all(|run| run.segments == first.segments)
+        })
+    };
+    runs.windows(row).position(due).map(|at| at..at + row)
 }
 
 impl Run {
@@ -220,7 +205,14 @@ impl Run {
             header.extend_from_slice(&field.to_le_bytes());
         }
         header.extend_from_slice(&crc32c::crc32c(&header).to_le_bytes());
-        let mut writer = store.writer(&path)?;
+        let mut writer = match store.writer(&path) {
+            // Left by an attempt that failed late. A run is derived: it is made anew.
+            Err(StoreError::AlreadyExists { .. }) => {
+                store.delete(&path)?;
+                store.writer(&path)?
+            }
+            other => other?,
+        };
         writer.write_all(&header).map_err(io)?;
         let mut buffer = Vec::with_capacity(BUFFER + Block::LEN as usize);
         let mut crc = 0;
@@ -459,6 +451,73 @@ mod tests {
         assert!(Runs::verify_all(&store).unwrap() > 0);
         let again = Runs::open(&store, 35).unwrap();
         assert!(again.candidates(id(3)).unwrap().contains(&3));
+    }
+
+    /// A store without room for merged runs.
+    #[derive(Debug)]
+    struct NoMerges(MemoryStore);
+
+    impl Store for NoMerges {
+        fn lock(&self) -> indelible_store::Result<indelible_store::LockGuard> {
+            self.0.lock()
+        }
+        fn is_locked(&self) -> bool {
+            self.0.is_locked()
+        }
+        fn writer(
+            &self,
+            path: &str,
+        ) -> indelible_store::Result<Box<dyn indelible_store::BlobWriter>> {
+            if path.ends_with("-0016.ids") {
+                let full = std::io::ErrorKind::StorageFull;
+                return Err(StoreError::io("create", path, full.into()));
+            }
+            self.0.writer(path)
+        }
+        fn open(&self, path: &str) -> indelible_store::Result<Arc<dyn Blob>> {
+            self.0.open(path)
+        }
+        fn list(&self, folder: &str) -> indelible_store::Result<Vec<String>> {
+            self.0.list(folder)
+        }
+        fn delete(&self, path: &str) -> indelible_store::Result<()> {
+            self.0.delete(path)
+        }
+        fn create_journal(
+            &self,
+            path: &str,
+            capacity: u64,
+        ) -> indelible_store::Result<Arc<dyn indelible_store::Journal>> {
+            self.0.create_journal(path, capacity)
+        }
+        fn open_journal(
+            &self,
+            path: &str,
+        ) -> indelible_store::Result<Arc<dyn indelible_store::Journal>> {
+            self.0.open_journal(path)
+        }
+    }
+
+    #[test]
+    fn what_a_failed_attempt_left_and_merges_that_fail_stop_nothing() {
+        let memory = MemoryStore::default();
+        // Runs that were left whole, in part, and of other records.
+        memory.create(&path(3, 1), b"left over").unwrap();
+        memory.create(&path(15, 1), b"").unwrap();
+        let store = NoMerges(memory.clone());
+        let runs = grow(&store, 20);
+        assert_eq!((runs.covered(), runs.runs.len()), (20, 20));
+        let ids = || (0..300u64).map(|n| Some(id(20 * SEGMENT_RECORDS + n)));
+        // There is room again, and a merge that was left by a failed attempt.
+        memory.create(&path(0, 16), b"left over").unwrap();
+        let (runs, superseded) = runs.with_segment(&memory, 20, ids()).unwrap();
+        assert_eq!((runs.covered(), runs.runs.len(), superseded.len()), (21, 6, 16));
+        superseded.iter().for_each(|path| memory.delete(path).unwrap());
+        for segment in 0..21 {
+            let index = segment * SEGMENT_RECORDS;
+            assert!(runs.candidates(id(index)).unwrap().contains(&index), "{segment}");
+        }
+        assert!(Runs::verify_all(&memory).unwrap() > 0);
     }
 
     #[test]

@@ -66,10 +66,12 @@ impl Journals {
     }
 
     fn create(&self, inner: &mut Inner, at_least: u64) -> Result<(u32, Arc<dyn Journal>)> {
+        // The number is used up even if this fails: what a failure leaves under it is found
+        // at the next start.
         let number = inner.next_number;
+        inner.next_number += 1;
         let journal =
             self.store.create_journal(&path(number), inner.next_capacity.max(at_least))?;
-        inner.next_number += 1;
         inner.next_capacity = (inner.next_capacity * 2).min(self.max_capacity);
         Ok((number, journal))
     }

@@ -8,7 +8,6 @@
 use crate::{
     Options,
     error::{LogError, Result, damaged},
-    manifest::KEY_PATH,
 };
 use indelible_event::Timestamp;
 use indelible_store::{Store, StoreError};
@@ -16,6 +15,8 @@ use indelible_tlog::{Checkpoint, Note, Signer, SigningKey, VerifyingKey};
 use std::{fmt::Debug, sync::Arc};
 use zeroize::Zeroizing;
 
+/// Path of the first secret key in its log's store.
+pub(crate) const KEY_PATH: &str = "key";
 const VERSION: &str = "indelible-key/v1";
 /// How a secret key in a folder begins.
 const SECRET: &str = "PRIVATE+KEY+";
@@ -140,7 +141,14 @@ impl KeyRing {
             let line = signer.sign_text(&text).map_err(|e| LogError::Signing(e.0))?;
             note.push_str(&line.to_string());
         }
-        store.create(&announcement_path(self.later.len() as u64 + 2), note.as_bytes())?;
+        let path = announcement_path(self.later.len() as u64 + 2);
+        match store.create(&path, note.as_bytes()) {
+            // An attempt that failed may have come so far; it is made durable, and counts.
+            Err(StoreError::AlreadyExists { .. }) if store.read(&path)? == note.as_bytes() => {
+                store.sync(&path)?;
+            }
+            other => other?,
+        }
         // If we crash here the new key is in force at the next start.
         let mut ring = self.clone();
         ring.push(signer, overlap_until.as_micros());
@@ -186,7 +194,7 @@ pub(crate) fn make(origin: &str, options: &Options) -> Result<(Zeroizing<String>
 
 /// Reads a secret key, or the reference to one. The first key tells the origin itself;
 /// a reference needs the manifest's word for it.
-fn read_signer(
+pub(crate) fn read_signer(
     store: &dyn Store,
     path: &str,
     origin: Option<&str>,

@@ -40,15 +40,18 @@ mod batch;
 mod bytes;
 mod cache;
 mod commit;
+mod create;
 mod data_dir;
 mod error;
 mod frame;
+mod handover;
 mod ids;
 mod journal;
 mod keys;
 mod log;
 mod manifest;
 mod open;
+mod queue;
 mod seal;
 mod segment;
 mod shared;
@@ -66,7 +69,7 @@ pub use segment::{BUNDLE_RECORDS as RECORDS_PER_BUNDLE, SEGMENT_RECORDS as RECOR
 pub use shared::Head;
 pub use stepper::Stepper;
 
-use std::{fmt::Debug, sync::Arc};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
 /// Tells the time.
 pub trait Clock: Send + Sync + Debug {
@@ -111,8 +114,16 @@ pub struct Options {
     pub max_commit_bytes: usize,
     /// Batches that may wait; more callers wait to be let in.
     pub queue_len: usize,
+    /// Bytes of batches that may wait for their commit, and as many again that may wait
+    /// to be let in; more are refused.
+    pub max_queued_bytes: usize,
     /// Unsealed segments after which appends wait for the sealer.
     pub max_unsealed_segments: u64,
+    /// How long they wait for it; then they are refused until it has caught up.
+    pub max_sealing_wait: Duration,
+    /// How soon sealing is tried again after it failed; twice as long each time, up to
+    /// thirty times as long.
+    pub sealing_retry: Duration,
     /// Checkpoints the log must not be below.
     pub known: Vec<KnownCheckpoint>,
     /// Tells the time.
@@ -128,7 +139,10 @@ impl Default for Options {
             max_commit_records: 16_384,
             max_commit_bytes: 8 << 20,
             queue_len: 256,
+            max_queued_bytes: 128 << 20,
             max_unsealed_segments: 4,
+            max_sealing_wait: Duration::from_secs(5),
+            sealing_retry: Duration::from_secs(1),
             known: Vec::new(),
             clock: Arc::new(SystemClock),
             key_store: None,

@@ -7,6 +7,7 @@ use crate::{
     error::Result,
     ids::IdHash,
     keys, open,
+    queue::{QueueBytes, block_on},
     segment::{self, BUNDLE_RECORDS},
     shared::Shared,
     threads,
@@ -22,7 +23,7 @@ use indelible_tlog::{
 };
 use parking_lot::Mutex;
 use std::{ops::Range, sync::Arc, thread::JoinHandle};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use uuid::Uuid;
 
 /// Most bytes of one event; more than a record holds goes to an attachment.
@@ -42,6 +43,7 @@ pub struct Log {
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Held while a key is replaced.
     replacing: Mutex<()>,
+    queue: QueueBytes,
 }
 
 /// What one appended event gets.
@@ -83,7 +85,7 @@ pub enum StageError {
 }
 
 /// Figures of a log, for operators.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stats {
     /// Records.
     pub size: u64,
@@ -91,14 +93,19 @@ pub struct Stats {
     pub segments: u64,
     /// Bytes of sealed records before compression.
     pub sealed_record_bytes: u64,
+    /// Whole segments that wait to be sealed.
+    pub unsealed_segments: u64,
+    /// Why the last attempt to seal failed, until one succeeds.
+    pub sealing_error: Option<Arc<str>>,
 }
 
 impl Log {
     /// Opens the log in `store` and takes its writer's lock.
     ///
     /// # Errors
-    /// [`LogError`] tells why it does not open; nothing was changed then, except that
-    /// an incomplete last frame may have been cut.
+    /// [`LogError`] tells why it does not open. Nothing was changed then but id runs, which
+    /// are derived; if storage failed an incomplete last frame may have been cut, and
+    /// segments set aside whose records are in the journals.
     pub fn open(store: Arc<dyn Store>, options: &Options) -> Result<Self> {
         let opened = open::open(store, options)?;
         let shared = Arc::clone(&opened.writer.shared);
@@ -114,6 +121,7 @@ impl Log {
             stopped: running.stopped,
             threads: Mutex::new(running.threads),
             replacing: Mutex::default(),
+            queue: QueueBytes::new(options.max_queued_bytes),
         })
     }
 
@@ -185,6 +193,8 @@ impl Log {
             size: state.head.size,
             segments: state.sealed_segments(),
             sealed_record_bytes: state.sealed_record_bytes(),
+            unsealed_segments: state.unsealed_segments(),
+            sealing_error: self.shared.sealing_error.lock().clone(),
         }
     }
 
@@ -236,9 +246,7 @@ impl Log {
     /// # Errors
     /// [`AppendError`] tells whether the batch was refused or its fate is unknown.
     pub fn append(&self, batch: Batch) -> std::result::Result<Committed, AppendError> {
-        let (request, answer) = self.request(batch);
-        self.sender()?.blocking_send(request).map_err(|_| AppendError::Closed)?;
-        answer.blocking_recv().unwrap_or(Err(AppendError::Closed))
+        block_on(self.submit(batch))
     }
 
     /// Appends a batch from async code. Once the returned future was polled the
@@ -247,23 +255,12 @@ impl Log {
     /// # Errors
     /// Those of [`Log::append`].
     pub async fn submit(&self, batch: Batch) -> std::result::Result<Committed, AppendError> {
-        let (request, answer) = self.request(batch);
+        let room = self.queue.enter(batch.weight()).await?;
+        let (request, answer) = request(batch, room);
         let sender = self.sender()?;
         sender.send(request).await.map_err(|_| AppendError::Closed)?;
         drop(sender);
         answer.await.unwrap_or(Err(AppendError::Closed))
-    }
-
-    fn request(
-        &self,
-        batch: Batch,
-    ) -> (Request, oneshot::Receiver<std::result::Result<Committed, AppendError>>) {
-        let (sender, receiver) = oneshot::channel();
-        let reply: Reply = Box::new(move |answer| {
-            // Nobody waits any more: the batch is as durable as if somebody did.
-            drop(sender.send(answer));
-        });
-        (Request { batch, reply }, receiver)
     }
 
     fn sender(&self) -> std::result::Result<mpsc::Sender<Request>, AppendError> {
@@ -436,15 +433,21 @@ impl Log {
         })
     }
 
-    /// The signed checkpoint of any size up to the head. Sizes other than the head's
-    /// are signed when asked for: a true statement about the same tree.
+    /// The signed checkpoint of a size that was the head: now, lately (the last 65,536
+    /// commits, back to the start of the oldest journal), or when a segment was sealed.
+    /// Other sizes are not signed: whoever is shown the checkpoint of one could take it
+    /// for all there was.
     ///
     /// # Errors
-    /// [`LogError::NoRecord`] past the head.
+    /// [`LogError::NoRecord`] past the head, [`LogError::NoCheckpoint`] otherwise.
     pub fn checkpoint(&self, size: u64) -> Result<Arc<str>> {
         let head = self.head();
         if size == head.size {
             return Ok(Arc::clone(&head.note));
+        }
+        self.check_size(size)?;
+        if !self.shared.was_head(size) {
+            return self.shared.sealed_checkpoint(size);
         }
         let checkpoint = Checkpoint::new(self.manifest.origin.clone(), size, self.root(size)?);
         let keys = Arc::clone(&self.keys.read());
@@ -455,7 +458,8 @@ impl Log {
     /// head.
     ///
     /// # Errors
-    /// [`LogError::NoRecord`] unless `index` < `size` ≤ head.
+    /// [`LogError::NoRecord`] unless `index` < `size` ≤ head, and those of
+    /// [`Log::checkpoint`].
     pub fn prove(&self, index: u64, size: Option<u64>) -> Result<OfflineProof> {
         let size = size.unwrap_or_else(|| self.head().size);
         let hashes = self.inclusion_proof(index, size)?;
@@ -488,6 +492,7 @@ impl Log {
     /// Stops accepting, commits what was accepted, and waits for the threads.
     pub fn close(&self) {
         drop(self.requests.lock().take());
+        self.queue.close();
         for thread in std::mem::take(&mut *self.threads.lock()) {
             // A panic of a thread has already ended the process.
             drop(thread.join());
@@ -499,6 +504,18 @@ impl Drop for Log {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+fn request(
+    batch: Batch,
+    room: OwnedSemaphorePermit,
+) -> (Request, oneshot::Receiver<std::result::Result<Committed, AppendError>>) {
+    let (sender, receiver) = oneshot::channel();
+    let reply: Reply = Box::new(move |answer| {
+        // Nobody waits any more: the batch is as durable as if somebody did.
+        drop(sender.send(answer));
+    });
+    (Request { batch, reply, room: Some(room) }, receiver)
 }
 
 fn new_id(now: Timestamp) -> Uuid {

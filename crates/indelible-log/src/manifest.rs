@@ -1,20 +1,13 @@
 //! What a log is: a note signed by its own key, written when it is created.
 //! docs/formats.md §2.
 
-use crate::{
-    Options,
-    error::{LogError, Result, damaged},
-    keys,
-};
+use crate::error::{LogError, Result, damaged};
 use indelible_store::{Store, StoreError};
-use indelible_tlog::{Note, Signer, SigningKey, VerifyingKey};
-use std::{fmt, sync::Arc};
-use zeroize::Zeroizing;
+use indelible_tlog::{Note, VerifyingKey};
+use std::fmt;
 
 /// Path of the manifest in its log's store.
 pub(crate) const PATH: &str = "log";
-/// Path of the secret key in its log's store.
-pub(crate) const KEY_PATH: &str = "key";
 const VERSION: &str = "indelible-log/v1";
 
 /// What the records of a log are.
@@ -60,50 +53,6 @@ impl Manifest {
         let created_at = lines.next()?.strip_prefix("created ")?.to_owned();
         let manifest = Self { origin, kind, created_at };
         (version == VERSION && manifest.to_string() == text).then_some(manifest)
-    }
-
-    /// Creates the manifest and key of a new log. The key goes first: a key alone is
-    /// not a log, and the next attempt replaces it.
-    pub(crate) fn create(&self, store: &dyn Store, options: &Options) -> Result<()> {
-        self.create_with(store, |origin| {
-            let (text, key) = keys::make(origin, options)?;
-            let signer = keys::signer(origin, &text, options)?;
-            debug_assert_eq!(signer.verifying_key(), &key);
-            Ok((text, signer))
-        })
-    }
-
-    /// The same, from the seed of its key.
-    pub(crate) fn create_from_seed(&self, store: &dyn Store, seed: &[u8; 32]) -> Result<()> {
-        self.create_with(store, |origin| {
-            let key = SigningKey::from_seed(origin, seed)
-                .map_err(|source| LogError::Key { path: origin.to_owned(), source })?;
-            let text = Zeroizing::new(format!("{}\n", key.to_secret_text().as_str()));
-            Ok((text, Arc::new(key) as Arc<dyn Signer>))
-        })
-    }
-
-    fn create_with(
-        &self,
-        store: &dyn Store,
-        key: impl FnOnce(&str) -> Result<(Zeroizing<String>, Arc<dyn Signer>)>,
-    ) -> Result<()> {
-        match store.open(PATH) {
-            Err(StoreError::NotFound { .. }) => {}
-            Ok(_) => return Err(StoreError::AlreadyExists { path: PATH.to_owned() }.into()),
-            Err(error) => return Err(error.into()),
-        }
-        match store.delete(KEY_PATH) {
-            Ok(()) | Err(StoreError::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let (secret, signer) = key(&self.origin)?;
-        store.create(KEY_PATH, secret.as_bytes())?;
-        // If we crash here there is no log yet.
-        let text = self.to_string();
-        let line = signer.sign_text(&text).map_err(|e| LogError::Signing(e.0))?;
-        store.create(PATH, format!("{text}\n{line}").as_bytes())?;
-        Ok(())
     }
 
     /// Reads the manifest and checks that `key` signed it.

@@ -6,6 +6,7 @@ use crate::{
     commit::{Current, Writer},
     error::{LogError, Result, damaged},
     frame::{self, Found, Frame, SECTOR},
+    handover,
     ids::{HotIds, IdHash, Runs},
     journal::{self, Journals},
     keys::KeyRing,
@@ -34,20 +35,19 @@ pub(crate) fn open(store: Arc<dyn Store>, options: &Options) -> Result<Opened> {
     let ring = KeyRing::load(store.as_ref(), options)?;
     let keys = ring.verifying_keys();
     let manifest = Manifest::read(store.as_ref(), ring.first())?;
-    let (segments, sealed_head) = open_segments(store.as_ref(), &keys)?;
+    let journals = list_journals(store.as_ref())?;
+    let handover = handover::check(store.as_ref(), count_segments(store.as_ref())?, &journals)?;
+    let (segments, sealed_head) = open_segments(store.as_ref(), handover.kept, &keys)?;
     let now_us = options.clock.now_us();
     let mut recovery = Recovery::new(&ring, now_us, &segments, sealed_head.as_ref());
-    let journals = list_journals(store.as_ref())?;
     for number in &journals {
         recovery.replay(store.as_ref(), *number)?;
     }
-    recovery.cut_torn()?;
-    recovery.remove_empty(store.as_ref())?;
     let head = recovery.check_head(sealed_head)?;
     let runs = rebuild_runs(store.as_ref(), segments.len() as u64)?;
     let mut state = State::sealed_only(Arc::clone(&head), segments, runs);
     let mut hot = HotIds::default();
-    for (first, commit, ids) in recovery.commits {
+    for (first, commit, ids) in std::mem::take(&mut recovery.commits) {
         state.extend(first, commit);
         ids.into_iter().zip(first..).for_each(|(id, index)| {
             if let Some(id) = id {
@@ -55,9 +55,14 @@ pub(crate) fn open(store: Arc<dyn Store>, options: &Options) -> Result<Opened> {
             }
         });
     }
-    state.journals = recovery.open;
+    state.journals = std::mem::take(&mut recovery.open);
     let shared = Arc::new(Shared::new(Arc::clone(&store), state, hot));
     check_known(&shared, options, &keys)?;
+    // Nothing was changed but the id runs, which the segments tell; from here on it is.
+    recovery.make_durable()?;
+    recovery.cut_torn()?;
+    handover.settle(store.as_ref())?;
+    recovery.remove_empty(store.as_ref())?;
     let next_number = journals.last().map_or(0, |last| last + 1);
     let writer = Writer {
         journals: Arc::new(Journals::new(store, next_number, options.journal_capacity)),
@@ -75,25 +80,33 @@ pub(crate) fn open(store: Arc<dyn Store>, options: &Options) -> Result<Opened> {
     Ok(Opened { manifest, writer, lock })
 }
 
-/// Opens all segments, which must follow each other from 0, and returns the newest
-/// checkpoint in their footers.
-fn open_segments(store: &dyn Store, keys: &[VerifyingKey]) -> Result<(Vec<Trailer>, Option<Head>)> {
-    let mut numbers = Vec::new();
+/// Counts the segments, which must follow each other from 0.
+fn count_segments(store: &dyn Store) -> Result<u64> {
+    let mut count = 0;
     for path in store.list("segments")? {
         let number =
             segment::number(&path).ok_or_else(|| damaged(&path, 0, "not the name of a segment"))?;
-        numbers.push(number);
-    }
-    let mut trailers = Vec::with_capacity(numbers.len());
-    let mut newest = None;
-    for (expected, number) in (0..).zip(&numbers) {
-        if expected != *number {
-            return Err(damaged(&segment::path(expected), 0, "the segment is missing"));
+        if number != count {
+            return Err(damaged(&segment::path(count), 0, "the segment is missing"));
         }
-        let segment = Segment::open(store, *number)?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// Opens the first `count` segments, and returns the newest checkpoint in their footers.
+fn open_segments(
+    store: &dyn Store,
+    count: u64,
+    keys: &[VerifyingKey],
+) -> Result<(Vec<Trailer>, Option<Head>)> {
+    let mut trailers = Vec::new();
+    let mut newest = None;
+    for number in 0..count {
+        let segment = Segment::open(store, number)?;
         let footer = segment.footer()?;
         // Checkpoints only grow, so the last footer has the newest.
-        if *number + 1 == numbers.len() as u64 {
+        if number + 1 == count {
             newest =
                 Some(head_of_note(segment.path(), footer.note, segment.trailer.time_us.1, keys)?);
         }
@@ -135,6 +148,8 @@ struct Recovery<'a> {
     useless: Vec<u32>,
     /// The last checkpoint replayed.
     last: Option<(String, Frame)>,
+    /// Where the last frame is.
+    last_at: Option<(Arc<dyn Journal>, u64)>,
     current: Option<Current>,
     /// Size up to which a checkpoint in a segment footer vouches for records.
     vouched: u64,
@@ -168,6 +183,7 @@ impl<'a> Recovery<'a> {
             open: BTreeMap::new(),
             useless: Vec::new(),
             last: None,
+            last_at: None,
             current: None,
             vouched: sealed_head.map_or(0, |head| head.size),
             torn: None,
@@ -183,6 +199,7 @@ impl<'a> Recovery<'a> {
             match frame::read(file.as_ref(), at)? {
                 Found::Frame(found) => {
                     self.check_follows(&path, at, &found)?;
+                    self.last_at = Some((Arc::clone(&file), at));
                     at = found.end;
                     end = found.first + u64::from(found.count);
                     self.replay_frame(&path, number, found)?;
@@ -285,17 +302,25 @@ impl<'a> Recovery<'a> {
         Ok(())
     }
 
+    /// Makes durable what is about to be shown. A frame that was written and not synced,
+    /// or whose sync failed, may be whole in the system's memory and nowhere else, and
+    /// syncing alone proves nothing then: the system may take its pages for clean. So the
+    /// last frame is written again, byte for byte. Those before it were synced before it
+    /// was written.
+    fn make_durable(&self) -> Result<()> {
+        let (Some((file, at)), Some((_, last))) = (&self.last_at, &self.last) else {
+            return Ok(());
+        };
+        let frame = file.read_vec(*at, (last.end - at) as usize)?;
+        // If we crash here each sector has its old value, which is its new one.
+        file.write_at(*at, &frame)?;
+        Ok(file.sync()?)
+    }
+
     /// Cuts a torn frame: nobody was told of it. Its bytes become zeros again, so
     /// that what follows is told apart from it.
     fn cut_torn(&self) -> Result<()> {
         let Some(Torn { path, file, at, end }) = &self.torn else { return Ok(()) };
-        if self.frontier.size() < self.vouched {
-            return Err(damaged(
-                path,
-                *at,
-                "frame is incomplete although a segment vouches for its records",
-            ));
-        }
         tracing::warn!(
             journal = path,
             offset = at,
@@ -324,6 +349,13 @@ impl<'a> Recovery<'a> {
     /// signature must hold, and no footer may vouch for more records than are here.
     fn check_head(&self, sealed_head: Option<Head>) -> Result<Arc<Head>> {
         let size = self.frontier.size();
+        if let Some(Torn { path, at, .. }) = self.torn.as_ref().filter(|_| size < self.vouched) {
+            return Err(damaged(
+                path,
+                *at,
+                "frame is incomplete although a segment vouches for its records",
+            ));
+        }
         if let Some(head) = sealed_head.as_ref().filter(|head| head.size > size) {
             return Err(LogError::RolledBack {
                 size,

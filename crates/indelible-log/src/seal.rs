@@ -1,7 +1,8 @@
 //! Sealing: a full segment moves from the journals to its own file.
 
 use crate::{
-    error::{Result, damaged},
+    error::{LogError, Result, chain, damaged},
+    handover,
     ids::IdHash,
     journal,
     segment::{self, BUNDLE_LEVEL, BUNDLE_RECORDS, SEGMENT_BUNDLES, SEGMENT_RECORDS, Segment},
@@ -20,30 +21,55 @@ pub(crate) fn seal_next(shared: &Shared) -> Result<bool> {
         }
         (state.sealed_segments(), state.head.clone(), state.next_segment_times())
     };
-    // A segment file from before a crash was never relied on: it may be there whole.
-    let segment = match Segment::open(shared.store.as_ref(), number) {
-        Ok(segment) => segment,
-        Err(crate::LogError::Store(StoreError::NotFound { .. })) => {
+    let (segment, ids) = match left_over(shared, number)? {
+        Some(found) => found,
+        None => {
             write(shared, number, times, &head.note)?;
-            Segment::open(shared.store.as_ref(), number)?
+            let segment = Segment::open(shared.store.as_ref(), number)?;
+            let ids = read_back(shared, &segment)?;
+            (segment, ids)
         }
-        Err(error) => return Err(error),
     };
-    // If we crash here the journals still hold the records; the segment is checked
-    // again below at the next start.
-    let ids = read_back(shared, &segment)?;
+    // If we crash here the journals still hold the records; the segment is compared with
+    // them at the next start.
     let runs = shared.state.read().runs.clone();
     let (runs, superseded) = runs.with_segment(shared.store.as_ref(), number, ids.into_iter())?;
     // If we crash here the run is there or is rebuilt from the segment.
     let done = shared.publish_seal(segment.trailer.clone(), runs);
-    for path in superseded {
-        shared.store.delete(&path)?;
-    }
-    // If we crash here recovery finds journals whose records are all sealed, and deletes them.
-    for number in done {
-        shared.store.delete(&journal::path(number))?;
+    // If we crash here recovery finds runs that are merged and journals whose records are
+    // all sealed, and deletes them. So it does if this fails.
+    for path in superseded.into_iter().chain(done.into_iter().map(journal::path)) {
+        if let Err(error) = shared.store.delete(&path) {
+            tracing::warn!(
+                error = chain(&error),
+                "what a seal replaced is deleted at the next start"
+            );
+        }
     }
     Ok(true)
+}
+
+/// The segment and its ids, if an attempt that was cut short left them: nothing relied on
+/// them, so they may hold or not. If not they are set aside.
+fn left_over(shared: &Shared, number: u64) -> Result<Option<(Segment, Vec<Option<IdHash>>)>> {
+    match shared.store.sync(&segment::path(number)) {
+        Err(StoreError::NotFound { .. }) => return Ok(None),
+        other => other?,
+    }
+    let read = || {
+        let segment = Segment::open(shared.store.as_ref(), number)?;
+        let ids = read_back(shared, &segment)?;
+        Ok((segment, ids))
+    };
+    match read() {
+        Ok(found) => Ok(Some(found)),
+        Err(error @ LogError::Damaged { .. }) => {
+            tracing::error!(error = chain(&error), "a segment does not hold and is made anew");
+            handover::set_aside(shared.store.as_ref(), number)?;
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn write(shared: &Shared, number: u64, times: (i64, i64), note: &str) -> Result<()> {
@@ -68,6 +94,8 @@ fn expected(
 /// the tree and its roots are the tree's, and returns the hashes of their ids.
 fn read_back(shared: &Shared, segment: &Segment) -> Result<Vec<Option<IdHash>>> {
     let tree = shared.tree();
+    // What memory holds of it proves nothing about the disk.
+    segment.evict();
     let footer = segment.footer()?;
     let mut ids = Vec::with_capacity(SEGMENT_RECORDS as usize);
     for bundle in 0..SEGMENT_BUNDLES {

@@ -240,6 +240,11 @@ impl Segment {
         })
     }
 
+    /// Lets what is read next come from the disk.
+    pub(crate) fn evict(&self) {
+        self.blob.evict();
+    }
+
     /// Path of the segment, for errors.
     pub(crate) fn path(&self) -> &str {
         &self.path

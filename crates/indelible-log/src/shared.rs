@@ -14,7 +14,7 @@ use crate::{
     },
 };
 use indelible_store::{Journal, Store};
-use indelible_tlog::{BundleEntries, Hash, NodeReader};
+use indelible_tlog::{BundleEntries, Checkpoint, Hash, NodeReader};
 use parking_lot::{Mutex, RwLock};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -23,6 +23,8 @@ use std::{
 
 /// Segments kept open with their footers (about 12 KiB each).
 const OPEN_SEGMENTS: usize = 64;
+/// Sizes of heads that are remembered.
+const MAX_HEADS: usize = 65_536;
 /// Bytes of decompressed bundles kept.
 const BUNDLE_CACHE_BYTES: usize = 32 << 20;
 
@@ -63,6 +65,8 @@ pub(crate) struct State {
     tail: VecDeque<Position>,
     /// First index and time of each commit that reaches into the tail.
     commits: VecDeque<(u64, i64)>,
+    /// Sizes that were heads, ascending; the latest of them.
+    heads: VecDeque<u64>,
     pub(crate) journals: BTreeMap<u32, OpenJournal>,
     segments: Vec<Trailer>,
     pub(crate) runs: Arc<Runs>,
@@ -129,6 +133,8 @@ pub(crate) struct Shared {
     pub(crate) state: RwLock<State>,
     /// Ids that no run covers yet, of commits in flight too. Written by the sequencer.
     pub(crate) hot: Mutex<HotIds>,
+    /// Why the last attempt to seal failed, until one succeeds.
+    pub(crate) sealing_error: Mutex<Option<Arc<str>>>,
     open_segments: Cache<u64, Arc<OpenSegment>>,
     bundles: Cache<u64, Arc<Vec<u8>>>,
 }
@@ -148,6 +154,7 @@ impl State {
             nodes,
             tail: VecDeque::new(),
             commits: VecDeque::new(),
+            heads: VecDeque::new(),
             journals: BTreeMap::new(),
             segments,
             runs: Arc::new(runs),
@@ -164,6 +171,11 @@ impl State {
         self.sealed_segments() * SEGMENT_RECORDS
     }
 
+    /// Number of whole segments that wait to be sealed.
+    pub(crate) fn unsealed_segments(&self) -> u64 {
+        (self.head.size - self.sealed()) / SEGMENT_RECORDS
+    }
+
     /// Bytes of sealed records, before compression.
     pub(crate) fn sealed_record_bytes(&self) -> u64 {
         self.segments.iter().map(|trailer| trailer.record_bytes).sum()
@@ -174,6 +186,10 @@ impl State {
         for (level, hash) in commit.nodes {
             self.nodes.push(level, hash);
         }
+        if self.heads.len() == MAX_HEADS {
+            self.heads.pop_front();
+        }
+        self.heads.push_back(first + commit.positions.len() as u64);
         self.tail.extend(commit.positions);
         self.commits.push_back((first, commit.time_us));
     }
@@ -201,6 +217,7 @@ impl Shared {
             store,
             state: RwLock::new(state),
             hot: Mutex::new(hot),
+            sealing_error: Mutex::default(),
             open_segments: Cache::new(OPEN_SEGMENTS),
             bundles: Cache::new(BUNDLE_CACHE_BYTES),
         }
@@ -334,6 +351,60 @@ impl Shared {
         let runs = Arc::clone(&self.state.read().runs);
         found.extend(runs.candidates(id)?);
         Ok(found)
+    }
+
+    /// Leaf hash of a record that is not sealed yet; `None` if it is.
+    pub(crate) fn unsealed_leaf(&self, index: u64) -> Option<Hash> {
+        self.state.read().nodes.get(0, index)
+    }
+
+    /// Whether a size is remembered as that of a head.
+    pub(crate) fn was_head(&self, size: u64) -> bool {
+        self.state.read().heads.binary_search(&size).is_ok()
+    }
+
+    /// The checkpoint of exactly `size` records in the footer of a segment.
+    pub(crate) fn sealed_checkpoint(&self, size: u64) -> Result<Arc<str>> {
+        let (segments, mut nearest) = {
+            let state = self.state.read();
+            let at = state.heads.partition_point(|head| *head < size);
+            let below = at.checked_sub(1).and_then(|at| state.heads.get(at));
+            let above = state.heads.get(at).copied().or(Some(state.head.size));
+            (state.sealed_segments(), (below.copied(), above))
+        };
+        // Checkpoints only grow: the first that is not below is looked for.
+        let (mut low, mut high) = (0, segments);
+        while low < high {
+            let middle = (low + high) / 2;
+            let (found, note) = self.footer_checkpoint(middle)?;
+            if found == size {
+                return Ok(note);
+            }
+            if found < size {
+                nearest.0 = nearest.0.max(Some(found));
+                low = middle + 1;
+            } else {
+                nearest.1 = nearest.1.map(|above| above.min(found));
+                high = middle;
+            }
+        }
+        let sizes: Vec<String> =
+            [nearest.0, nearest.1].into_iter().flatten().map(|size| size.to_string()).collect();
+        let nearest = format!("the nearest are of {}", sizes.join(" and "));
+        Err(LogError::NoCheckpoint { size, nearest })
+    }
+
+    fn footer_checkpoint(&self, number: u64) -> Result<(u64, Arc<str>)> {
+        let open = self.open_segment(number)?;
+        let note = std::str::from_utf8(&open.footer.note).ok();
+        let checkpoint = note.and_then(|note| {
+            let (text, _) = note.split_once("\n\n")?;
+            Checkpoint::parse(&format!("{text}\n")).ok()
+        });
+        match (checkpoint, note) {
+            (Some(checkpoint), Some(note)) => Ok((checkpoint.size, note.into())),
+            _ => Err(damaged(open.segment.path(), 0, "malformed checkpoint")),
+        }
     }
 
     /// Leaf hashes of a bundle that is not sealed yet; `None` if it is.

@@ -64,7 +64,7 @@ impl Stepper {
             .map(|batch| {
                 let answers = Arc::clone(&answers);
                 let reply: Reply = Box::new(move |answer| answers.lock().push(answer));
-                Request { batch, reply }
+                Request { batch, reply, room: None }
             })
             .collect();
         self.writer.commit(requests);

@@ -2,14 +2,13 @@
 //! preparer makes the next journal ready.
 
 use crate::{
-    Options,
-    commit::{Request, Writer},
+    AppendError, Options,
+    commit::{Request, Writer, refuse},
     error::chain,
     journal::Journals,
     manifest::Manifest,
     open::Opened,
     seal::seal_next,
-    segment::SEGMENT_RECORDS,
     shared::{Head, Shared},
 };
 use indelible_store::LockGuard;
@@ -17,6 +16,7 @@ use parking_lot::Mutex;
 use std::{
     sync::Arc,
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, watch};
 
@@ -51,14 +51,16 @@ pub(crate) fn start(opened: Opened, options: &Options) -> Running {
         wake_preparer,
         sealed: Arc::clone(&sealed),
         options: options.clone(),
+        behind: false,
         _lock: lock,
     };
+    let retry = options.sealing_retry;
     let origin = manifest.origin.clone();
     let threads = vec![
         spawn("sequencer", move || sequencer.run()),
         spawn("sealer", move || {
             yield_to_commits();
-            run_sealer(&shared, &sealer_wakes, &sealed, &origin);
+            run_sealer(&shared, &sealer_wakes, &sealed, &origin, retry);
         }),
         spawn("preparer", move || {
             yield_to_commits();
@@ -108,6 +110,8 @@ struct Sequencer {
     wake_preparer: std::sync::mpsc::SyncSender<()>,
     sealed: SealedSignal,
     options: Options,
+    /// The sealer was waited for in vain: nobody waits again until it has caught up.
+    behind: bool,
     _lock: LockGuard,
 }
 
@@ -115,8 +119,12 @@ impl Sequencer {
     fn run(mut self) {
         self.wake_background();
         while let Some(first) = self.queue.blocking_recv() {
-            self.wait_for_sealer();
+            let caught_up = self.wait_for_sealer();
             let requests = self.gather(first);
+            if !caught_up {
+                refuse(requests, &AppendError::SealingBehind);
+                continue;
+            }
             self.writer.commit(requests);
             self.stopped.lock().clone_from(&self.writer.stopped);
             self.heads.send_replace(self.writer.shared.head());
@@ -141,55 +149,86 @@ impl Sequencer {
 
     /// A full channel means the thread is already due to look.
     fn wake_background(&self) {
-        self.wake_sealer.try_send(()).unwrap_or_default();
+        if self.writer.shared.state.read().unsealed_segments() > 0 {
+            self.wake_sealer.try_send(()).unwrap_or_default();
+        }
         if self.writer.journals.wants_spare() {
             self.wake_preparer.try_send(()).unwrap_or_default();
         }
     }
 
-    /// Keeps the unsealed tail, and so memory, bounded when the sealer is slower.
-    fn wait_for_sealer(&self) {
+    /// Keeps the unsealed tail, and so memory, bounded when the sealer is slower. Returns
+    /// whether it is: what was accepted before the log was closed is committed anyway.
+    fn wait_for_sealer(&mut self) -> bool {
+        const LOOK: Duration = Duration::from_millis(100);
         let (lock, condvar) = &*self.sealed;
         let mut guard = lock.lock();
+        let mut waited = Duration::ZERO;
         loop {
-            let unsealed = {
-                let state = self.writer.shared.state.read();
-                (state.head.size - state.sealed()) / SEGMENT_RECORDS
-            };
-            if unsealed < self.options.max_unsealed_segments {
-                return;
+            let unsealed = self.writer.shared.state.read().unsealed_segments();
+            if unsealed < self.options.max_unsealed_segments
+                || self.queue.is_closed()
+                || self.writer.stopped.is_some()
+            {
+                self.behind = false;
+                return true;
+            }
+            if self.behind || waited >= self.options.max_sealing_wait {
+                self.behind = true;
+                return false;
             }
             // A sealer that failed does not signal; look again now and then.
-            condvar.wait_for(&mut guard, std::time::Duration::from_millis(100));
+            if condvar.wait_for(&mut guard, LOOK).timed_out() {
+                waited += LOOK;
+            }
         }
     }
 }
 
-/// Seals whatever is full whenever the head moved. An error is logged and tried
-/// again at the next commit: the journals still hold the records.
+/// Seals whatever is full when woken, and after a failure again and again: the journals
+/// still hold the records, and nothing else wakes it once appends are refused.
 fn run_sealer(
     shared: &Shared,
     wakes: &std::sync::mpsc::Receiver<()>,
     sealed: &SealedSignal,
     origin: &str,
+    retry: Duration,
 ) {
-    while wakes.recv().is_ok() {
-        loop {
+    let mut pause = None;
+    while rest(wakes, pause) {
+        let outcome = loop {
             match seal_next(shared) {
                 Ok(true) => {
                     drop(sealed.0.lock());
                     sealed.1.notify_all();
                 }
-                Ok(false) => break,
-                Err(error) => {
-                    tracing::error!(
-                        log = origin,
-                        error = chain(&error),
-                        "could not seal a segment"
-                    );
-                    break;
-                }
+                Ok(false) => break Ok(()),
+                Err(error) => break Err(chain(&error)),
             }
+        };
+        let error = outcome.err();
+        if let Some(error) = &error {
+            tracing::error!(log = origin, error, "could not seal a segment");
+        }
+        pause = error.as_ref().map(|_| match pause {
+            None => retry,
+            Some(before) => (before * 2).min(retry * 30),
+        });
+        *shared.sealing_error.lock() = error.map(Into::into);
+    }
+}
+
+/// Waits to be woken, or after a failure until `pause` is over, however often it is woken
+/// meanwhile: commits make no room. False when the log is closed.
+fn rest(wakes: &std::sync::mpsc::Receiver<()>, pause: Option<Duration>) -> bool {
+    use std::sync::mpsc::RecvTimeoutError;
+    let Some(pause) = pause else { return wakes.recv().is_ok() };
+    let until = Instant::now() + pause;
+    loop {
+        match wakes.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(()) => {}
+            Err(RecvTimeoutError::Timeout) => return true,
+            Err(RecvTimeoutError::Disconnected) => return false,
         }
     }
 }

@@ -607,9 +607,10 @@ fn kind_of(error: &LogError) -> FindingKind {
             ..
         } => FindingKind::Unverifiable,
         LogError::Checkpoint { .. } => FindingKind::Altered,
-        LogError::NoLog(_) | LogError::RolledBack { .. } | LogError::NoRecord(_) => {
-            FindingKind::Missing
-        }
+        LogError::NoLog(_)
+        | LogError::RolledBack { .. }
+        | LogError::NoRecord(_)
+        | LogError::NoCheckpoint { .. } => FindingKind::Missing,
         LogError::Store(StoreError::NotFound { .. }) => FindingKind::Missing,
         LogError::Store(_)
         | LogError::Invalid(_)

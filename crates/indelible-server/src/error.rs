@@ -145,6 +145,7 @@ impl From<LogError> for ApiError {
             LogError::NoRecord(what) => {
                 Self::new(Code::RecordNotFound, format!("no record {what} in this log"))
             }
+            LogError::NoCheckpoint { .. } => Self::new(Code::RecordNotFound, error.to_string()),
             LogError::Invalid(message) => Self::invalid(message.clone()),
             LogError::Store(StoreError::Io { .. }) if is_full(&error) => Self::new(
                 Code::StorageFull,
@@ -181,6 +182,16 @@ impl From<AppendError> for ApiError {
                 ..Self::new(
                     Code::Overloaded,
                     "the log's signing key cannot be used now; nothing was appended, try again",
+                )
+            },
+            AppendError::Overloaded | AppendError::SealingBehind => {
+                Self::new(Code::Overloaded, format!("{error}; nothing was appended, try again"))
+            }
+            AppendError::Unreadable(_) => Self {
+                cause: Some(error.to_string()),
+                ..Self::new(
+                    Code::Overloaded,
+                    "a record that may have the same id cannot be read now; nothing was appended, the server's log says what is wrong",
                 )
             },
             AppendError::Stopped(_) => Self {
@@ -270,6 +281,12 @@ mod tests {
             false,
         );
         check(AppendError::Closed.into(), Code::ShuttingDown, true);
+        check(AppendError::Overloaded.into(), Code::Overloaded, true);
+        check(AppendError::SealingBehind.into(), Code::Overloaded, true);
+        let rotten = AppendError::Unreadable("bundle on /secret/path".into());
+        check(rotten.into(), Code::Overloaded, true);
+        let none = LogError::NoCheckpoint { size: 5, nearest: "the nearest are of 4".into() };
+        check(none.into(), Code::RecordNotFound, false);
         let broken = StoreError::io("read", "j", io::Error::other("broken"));
         check(LogError::Store(broken).into(), Code::Internal, false);
     }

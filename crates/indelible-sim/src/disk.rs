@@ -59,12 +59,15 @@ struct Disk {
 struct File {
     durable: Vec<u8>,
     unsynced: BTreeMap<usize, Vec<u8>>,
+    /// Sectors that a failed sync left readable and taken for clean: no later sync
+    /// writes them, only writing them again does.
+    stale: BTreeMap<usize, Vec<u8>>,
 }
 
 impl File {
     fn view(&self) -> Vec<u8> {
         let mut bytes = self.durable.clone();
-        for (sector, content) in &self.unsynced {
+        for (sector, content) in self.stale.iter().chain(&self.unsynced) {
             bytes[sector * SECTOR..sector * SECTOR + content.len()].copy_from_slice(content);
         }
         bytes
@@ -82,12 +85,26 @@ impl File {
         }
     }
 
+    /// A sync failed: what is not durable stays readable, and is never written.
+    fn leave_readable(&mut self, mut keep: impl FnMut() -> bool) {
+        for (sector, content) in std::mem::take(&mut self.unsynced) {
+            if keep() {
+                self.durable[sector * SECTOR..sector * SECTOR + content.len()]
+                    .copy_from_slice(&content);
+                self.stale.remove(&sector);
+            } else {
+                self.stale.insert(sector, content);
+            }
+        }
+    }
+
     /// Keeps each unsynced sector with the chance `keep` decides.
     fn settle(&mut self, mut keep: impl FnMut() -> bool) {
         for (sector, content) in std::mem::take(&mut self.unsynced) {
             if keep() {
                 self.durable[sector * SECTOR..sector * SECTOR + content.len()]
                     .copy_from_slice(&content);
+                self.stale.remove(&sector);
             }
         }
     }
@@ -152,13 +169,30 @@ impl SimDisk {
         self.disk.lock().trace
     }
 
+    /// Ends the process and starts it again, by chance with the power cut in between;
+    /// surely if it is off. Without that what was written and not synced stays readable.
+    pub fn restart(&self) {
+        let cut = {
+            let mut disk = self.disk.lock();
+            let cut = !disk.powered || disk.random.one_in(2);
+            disk.locked = false;
+            disk.note(u64::from(cut));
+            cut
+        };
+        if cut {
+            self.power_cycle();
+        }
+    }
+
     /// Cuts the power and starts again: unsynced sectors survive or not, each by chance.
     pub fn power_cycle(&self) {
         let mut disk = self.disk.lock();
         let disk = &mut *disk;
         for file in disk.files.values() {
             let random = &mut disk.random;
-            file.lock().settle(|| random.one_in(2));
+            let mut file = file.lock();
+            file.settle(|| random.one_in(2));
+            file.stale.clear();
         }
         disk.powered = true;
         disk.locked = false;
@@ -318,7 +352,7 @@ impl Store for SimDisk {
             if disk.files.contains_key(path) {
                 return Err(StoreError::AlreadyExists { path: path.to_owned() });
             }
-            let file = File { durable: vec![0; capacity as usize], unsynced: BTreeMap::new() };
+            let file = File { durable: vec![0; capacity as usize], ..File::default() };
             disk.files.insert(path.to_owned(), Arc::new(Mutex::new(file)));
             Ok(())
         })?;
@@ -351,7 +385,8 @@ impl Blob for SimFile {
         let short = || StoreError::io("read", &self.path, io::ErrorKind::UnexpectedEof.into());
         buf.copy_from_slice(file.durable.get(start..end).ok_or_else(short)?);
         // Only the sectors that are read are overlaid: reads are the hot path here too.
-        for (sector, content) in file.unsynced.range(start / SECTOR..end.div_ceil(SECTOR)) {
+        let sectors = || start / SECTOR..end.div_ceil(SECTOR);
+        for (sector, content) in file.stale.range(sectors()).chain(file.unsynced.range(sectors())) {
             for (at, byte) in
                 (sector * SECTOR..).zip(content).filter(|(at, _)| (start..end).contains(at))
             {
@@ -400,9 +435,13 @@ impl Journal for SimFile {
                 file.settle(|| true);
                 Ok(())
             }
-            // The page cache forgets what it could not write.
+            // The page cache forgets what it could not write, or goes on showing it.
             Verdict::Nothing(error) => {
-                file.settle(|| false);
+                if disk.random.one_in(2) {
+                    file.settle(|| false);
+                } else {
+                    file.leave_readable(|| false);
+                }
                 Err(error)
             }
             Verdict::All(error) => {
@@ -411,7 +450,11 @@ impl Journal for SimFile {
             }
             Verdict::Part(error) => {
                 let random = &mut disk.random;
-                file.settle(|| random.one_in(2));
+                if random.one_in(2) {
+                    file.settle(|| random.one_in(2));
+                } else {
+                    file.leave_readable(|| random.one_in(2));
+                }
                 Err(error)
             }
         }
@@ -442,7 +485,7 @@ impl BlobWriter for SimWriter {
             if disk.files.contains_key(&path) {
                 return Err(StoreError::AlreadyExists { path: path.clone() });
             }
-            let file = File { durable: bytes, unsynced: BTreeMap::new() };
+            let file = File { durable: bytes, ..File::default() };
             disk.files.insert(path.clone(), Arc::new(Mutex::new(file)));
             Ok(())
         })

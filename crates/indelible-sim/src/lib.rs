@@ -13,4 +13,4 @@ mod run;
 
 pub use disk::{Fault, Mode, SimDisk};
 pub use random::Random;
-pub use run::{Outcome, check_restart, run_seed, run_with_fault};
+pub use run::{Outcome, check_restart, run_seed, run_with_fault, show_only_what_is_durable};

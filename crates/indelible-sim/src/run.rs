@@ -112,7 +112,7 @@ fn check(disk: &SimDisk, log: &Stepper, promises: &Promises) {
 /// Restarts until the log opens, and checks it.
 fn restart(disk: &SimDisk, promises: &mut Promises) -> Stepper {
     for _ in 0..100 {
-        disk.power_cycle();
+        disk.restart();
         match Stepper::open(Arc::new(disk.clone()), &options()) {
             Ok(log) => {
                 if disk.is_powered() {
@@ -309,6 +309,34 @@ pub fn check_restart() {
     let mut promises = Promises::default();
     drop(restart(&disk, &mut promises));
     drop(restart(&disk, &mut promises));
+}
+
+/// A frame is written, its sync fails, and the process starts again over what the
+/// system's memory still shows. What is shown then must outlive a power cut.
+///
+/// # Panics
+/// When a promise is broken.
+pub fn show_only_what_is_durable(seed: u64) {
+    let disk = SimDisk::new(seed);
+    create(&disk);
+    let mut promises = Promises::default();
+    let mut log = restart(&disk, &mut promises);
+    let (mut random, mut next_id) = (Random::new(seed), 0);
+    assert!(commit(&mut log, vec![batch(&mut random, &mut next_id, 3)], &mut promises));
+    // The next frame may go to this journal: a write and a sync.
+    disk.plan(Some(Fault { at: disk.calls() + 1, mode: Mode::NotPersisted }));
+    commit(&mut log, vec![batch(&mut random, &mut next_id, 3)], &mut promises);
+    disk.plan(None);
+    for _ in 0..3 {
+        drop(log);
+        log = restart(&disk, &mut promises);
+        // Sent again, what is there already is acknowledged without a write.
+        let mut again = 0;
+        let records = promises.records.iter().flatten().count() as u64;
+        commit(&mut log, vec![batch(&mut Random::new(seed), &mut again, 3)], &mut promises);
+        assert_eq!(log.head().size, records, "three records were there already");
+        commit(&mut log, vec![batch(&mut random, &mut next_id, 40)], &mut promises);
+    }
 }
 
 /// All modes, in the order of the fault table.

@@ -38,6 +38,8 @@ fn objects_are_created_once(store: &dyn Store) {
     one.finish().expect("the first to finish wins");
     assert!(matches!(two.finish(), Err(StoreError::AlreadyExists { .. })), "the second loses");
     assert_eq!(store.read("once/b").expect("read"), b"one");
+    store.sync("once/b").expect("what exists can be synced");
+    assert!(matches!(store.sync("once/c"), Err(StoreError::NotFound { .. })));
 }
 
 fn unfinished_objects_do_not_exist(store: &dyn Store) {

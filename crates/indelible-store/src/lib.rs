@@ -98,6 +98,10 @@ pub trait Blob: Send + Sync + Debug {
         self.read_at(offset, &mut buf)?;
         Ok(buf)
     }
+
+    /// Lets the system forget what it keeps of the object in memory, so that what is
+    /// read next comes from the disk. Best effort.
+    fn evict(&self) {}
 }
 
 /// A file of fixed capacity that starts as zeros and is filled from the front.
@@ -165,6 +169,15 @@ pub trait Store: Send + Sync + Debug {
     /// # Errors
     /// [`StoreError::NotFound`], or what the system says.
     fn open(&self, path: &str) -> Result<Arc<dyn Blob>>;
+
+    /// Makes an object that exists, and its name, as durable as if it had just been
+    /// finished: whoever finished it may not have come so far.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], or what the system says.
+    fn sync(&self, path: &str) -> Result<()> {
+        self.open(path).map(drop)
+    }
 
     /// Reads a whole object.
     ///

@@ -1,6 +1,6 @@
 //! The Bloom filter of a run: blocks with their own checksums, of which a hash is in one.
 
-use super::HASH_BITS;
+use super::hash::HASH_BITS;
 
 /// Filter bits per entry; about one false candidate in a thousand lookups.
 const BITS_PER_ENTRY: u64 = 14;

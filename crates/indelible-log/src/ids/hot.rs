@@ -1,6 +1,6 @@
 //! The ids of records that no run covers yet, in memory.
 
-use super::IdHash;
+use super::hash::IdHash;
 use crate::segment::SEGMENT_RECORDS;
 use std::{
     collections::{BTreeMap, HashMap, hash_map::Entry},

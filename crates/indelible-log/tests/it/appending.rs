@@ -256,3 +256,55 @@ async fn many_tasks_append_at_once_and_the_head_is_followed() {
     log.close();
     assert!(matches!(log.submit(Batch::new()).await, Err(AppendError::Closed)));
 }
+
+#[test]
+fn the_same_data_inline_and_attached_is_the_same_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, log) = create(folder.path(), Kind::Events);
+    let pad = |len: usize| event("edge", &"a".repeat(len));
+    // As long as fits a record when its sender's name is short.
+    let room = 65_300 - pad(0).len();
+    let data = pad(room);
+    let first = log.append_event("t", &data).unwrap();
+    let long = "t".repeat(300);
+    let again = log.append_event(&long, &data).unwrap();
+    assert_eq!((again.created, again.index, again.leaf_hash), (false, 0, first.leaf_hash));
+    let other = pad(room - 1).replace("success", "failure");
+    assert!(log.append_event(&long, &other).is_err());
+    // And the other way round.
+    let data = data.replace("edge", "edgf");
+    assert!(log.append_event(&long, &data).unwrap().created);
+    assert!(!log.append_event("t", &data).unwrap().created);
+    assert_holds(store.as_ref(), &log);
+}
+
+#[test]
+fn a_record_that_cannot_be_trusted_refuses_a_batch_and_not_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, log) = create(folder.path(), Kind::Events);
+    log.append_event("t", &event("kept", "a.b")).unwrap();
+    log.append_event("t", &event("rotten", "a.b")).unwrap();
+    let journals = folder.path().join("logs/prod/journal");
+    let mut altered = 0;
+    for path in std::fs::read_dir(&journals).unwrap().map(|entry| entry.unwrap().path()) {
+        let mut bytes = std::fs::read(&path).unwrap();
+        // Another value, then no envelope at all: what is read is not what was hashed.
+        let at = bytes.windows(6).position(|w| w == b"rotten");
+        if let Some(at) = at {
+            let member = at + bytes[at..].windows(3).position(|w| w == b"a.b").unwrap();
+            bytes[member] = b'x';
+            let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+            std::os::unix::fs::FileExt::write_all_at(&file, &bytes, 0).unwrap();
+            altered += 1;
+        }
+    }
+    assert_eq!(altered, 1);
+    for _ in 0..2 {
+        let refused = log.append_event("t", &event("rotten", "a.b")).unwrap_err();
+        assert!(matches!(refused, StageError::Append(AppendError::Unreadable(_))), "{refused}");
+    }
+    assert_eq!(log.stopped(), None);
+    assert!(log.append_event("t", &event("next", "a.b")).unwrap().created);
+    assert!(!log.append_event("t", &event("kept", "a.b")).unwrap().created);
+    assert_eq!(log.head().size, 3);
+}

@@ -75,8 +75,8 @@ fn verifying_changes_nothing_in_the_folder() {
     let end = bytes.len() - 1;
     bytes[end] = 1;
     std::fs::write(&journal, bytes).unwrap();
-    std::fs::write(root.join("left.1-2.tmp"), b"evidence too").unwrap();
-    std::fs::remove_file(root.join("LOCK")).unwrap();
+    std::fs::write(root.join("tmp/1-2"), b"evidence too").unwrap();
+    std::fs::remove_file(root.join("WRITER")).unwrap();
     assert!(verify(store.as_ref(), &key).worst().is_some());
-    assert!(root.join("left.1-2.tmp").exists() && !root.join("LOCK").exists());
+    assert!(root.join("tmp/1-2").exists() && !root.join("WRITER").exists());
 }

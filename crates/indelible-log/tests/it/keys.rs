@@ -233,12 +233,58 @@ fn what_a_crash_left_of_a_log_can_be_discarded_and_a_used_log_cannot() {
     let before = data.verifying_key("prod", &options()).unwrap();
     data.discard_unused("prod").unwrap();
     data.create_log("prod", Kind::Events, &options()).unwrap();
-    assert_ne!(data.verifying_key("prod", &options()).unwrap(), before);
+    assert_eq!(data.verifying_key("prod", &options()).unwrap(), before);
     let log = Log::open(data.store("prod").unwrap(), &options()).unwrap();
     log.append_event("me", &event("a")).unwrap();
     assert!(data.discard_unused("prod").is_err());
     log.close();
     drop(log);
     assert!(data.discard_unused("prod").is_err());
+    assert_eq!(Log::open(data.store("prod").unwrap(), &options()).unwrap().head().size, 1);
+}
+
+#[test]
+fn a_data_directory_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("data");
+    std::fs::create_dir(&root).unwrap();
+    std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let (_, log) = crate::create(&root, Kind::Raw);
+    crate::append_raw(&log, "r", 3);
+    let mut folders = vec![root];
+    while let Some(path) = folders.pop() {
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{}", path.display());
+        if path.is_dir() {
+            folders.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+    }
+}
+
+#[test]
+fn a_key_is_never_replaced_by_making_the_log_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = data(&folder);
+    data.create_log("prod", Kind::Events, &options()).unwrap();
+    let root = folder.path().join("logs/prod");
+    let key = std::fs::read(root.join("key")).unwrap();
+    // Cut short before the manifest: the next attempt goes on with the key.
+    std::fs::remove_file(root.join("log")).unwrap();
+    data.create_log("prod", Kind::Events, &options()).unwrap();
+    assert_eq!(std::fs::read(root.join("key")).unwrap(), key);
+    let log = Log::open(data.store("prod").unwrap(), &options()).unwrap();
+    log.append_event("me", &event("a")).unwrap();
+    drop(log);
+    // Lost later: refused, and everything stays as it was.
+    let manifest = std::fs::read(root.join("log")).unwrap();
+    std::fs::remove_file(root.join("log")).unwrap();
+    let refused = data.create_log("prod", Kind::Events, &options()).unwrap_err();
+    assert!(
+        refused.to_string().contains("the manifest is missing although there is journal/"),
+        "{refused}"
+    );
+    assert_eq!(std::fs::read(root.join("key")).unwrap(), key);
+    std::fs::write(root.join("log"), manifest).unwrap();
     assert_eq!(Log::open(data.store("prod").unwrap(), &options()).unwrap().head().size, 1);
 }

@@ -12,7 +12,7 @@ use indelible_log::{
     verify::{Verdict, verify_store},
 };
 use indelible_store::Store;
-use indelible_tlog::VerifyingKey;
+use indelible_tlog::{Checkpoint, Signer as _, SigningKey, VerifyingKey};
 use std::{
     path::Path,
     sync::{
@@ -66,6 +66,15 @@ pub(crate) fn append_raw(log: &Log, prefix: &str, count: usize) -> u64 {
 
 pub(crate) fn verify(store: &dyn Store, key: &VerifyingKey) -> Verdict {
     verify_store(store, key, None, &|_, _| {})
+}
+
+/// The checkpoint of any size, signed with the key in the folder.
+pub(crate) fn sign(root: &Path, log: &Log, size: u64) -> String {
+    let secret = std::fs::read_to_string(root.join("logs/prod/key")).unwrap();
+    let key: SigningKey = secret.trim_end().parse().unwrap();
+    let origin = log.manifest().origin.clone();
+    let text = Checkpoint::new(origin, size, log.root(size).unwrap()).to_string();
+    format!("{text}\n{}", key.sign_text(&text).unwrap())
 }
 
 #[track_caller]

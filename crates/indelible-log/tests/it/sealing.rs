@@ -1,7 +1,9 @@
-use crate::{append_raw, assert_holds, create, event, recovery::copy_folder, reopen, verify};
+use crate::{
+    append_raw, assert_holds, create, event, options, recovery::copy_folder, reopen, sign, verify,
+};
 use indelible_event::format_named;
 use indelible_log::{
-    Batch, Kind, Log, LogError,
+    AppendError, Batch, Kind, KnownCheckpoint, Log, LogError, Options,
     verify::{FindingKind, verify_store},
 };
 use indelible_tlog::TilePath;
@@ -53,7 +55,7 @@ fn a_sealed_log_reads_proves_reopens_and_verifies() {
                 .unwrap()
                 .verify(&log.record(index).unwrap(), &log.verifying_key())
                 .unwrap();
-            log.prove(index, Some((index + 1).max(1000))).unwrap();
+            log.inclusion_proof(index, (index + 1).max(1000)).unwrap();
         }
         for from in [1, 700, 65_536, 65_537, 131_072, size] {
             let proof = log.consistency_proof(from, size).unwrap();
@@ -90,7 +92,7 @@ fn a_sealed_log_reads_proves_reopens_and_verifies() {
     // A checkpoint held from before may end anywhere: inside and between bundles and segments.
     for held in [0, 1, 255, 256, 700, 2560, 65_535, 65_536, 65_537, 65_792, 131_072, size - 1, size]
     {
-        let note = log.checkpoint(held).unwrap();
+        let note = sign(folder.path(), &log, held);
         let verdict = verify_store(store.as_ref(), &log.verifying_key(), Some(&note), &|_, _| {});
         assert_eq!((verdict.findings, verdict.coverage.since), (vec![], Some(held)));
     }
@@ -215,8 +217,9 @@ fn verification_works_beside_a_running_writer() {
     assert_holds(store.as_ref(), &log);
 }
 
-#[test]
-fn a_crash_between_seal_and_clean_up_is_finished_at_the_next_start() {
+/// A log whose first segment was sealed and whose journals are still there, as a crash
+/// before their deletion leaves it.
+fn sealed_with_journals() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let before = tempfile::tempdir().unwrap();
     let (_, log) = create(folder.path(), Kind::Raw);
@@ -237,9 +240,167 @@ fn a_crash_between_seal_and_clean_up_is_finished_at_the_next_start() {
             fs::copy(entry.path(), target).unwrap();
         }
     }
+    with_journals
+}
+
+fn journals(root: &Path) -> Vec<(std::ffi::OsString, Vec<u8>)> {
+    let entries = fs::read_dir(root.join("logs/prod/journal")).unwrap().map(Result::unwrap);
+    let mut found: Vec<_> =
+        entries.map(|entry| (entry.file_name(), fs::read(entry.path()).unwrap())).collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn a_segment_is_read_back_before_its_journals_are_deleted() {
+    let folder = sealed_with_journals();
+    let path = segment(folder.path(), 0);
+    let sound = fs::read(&path).unwrap();
+    // In a bundle, in the footer, in the trailer, and cut short.
+    let mut altered: Vec<Vec<u8>> = [20_000, sound.len() - 2000, sound.len() - 50]
+        .map(|at| {
+            let mut bytes = sound.clone();
+            bytes[at] ^= 1;
+            bytes
+        })
+        .into();
+    altered.push(sound[..sound.len() / 2].to_vec());
+    for bytes in altered {
+        let copy = tempfile::tempdir().unwrap();
+        copy_folder(folder.path(), copy.path());
+        overwrite(&segment(copy.path(), 0), &bytes);
+        let log = reopen(copy.path()).unwrap();
+        assert_eq!(log.head().size, 65_550);
+        wait_for_segments(&log, 1);
+        assert_eq!(log.record(20_000).unwrap(), b"a/20000");
+        let store = indelible_log::DataDir::open(copy.path()).unwrap().store("prod").unwrap();
+        assert_holds(store.as_ref(), &log);
+        let aside = copy.path().join("logs/prod/set-aside/0000000000.1");
+        assert_eq!(fs::read(aside).unwrap(), bytes);
+        drop(log);
+        assert_eq!(reopen(copy.path()).unwrap().stats().segments, 1);
+    }
+}
+
+#[test]
+fn a_start_that_is_refused_deletes_nothing() {
+    let folder = sealed_with_journals();
+    let guard = tempfile::tempdir().unwrap();
+    copy_folder(folder.path(), guard.path());
+    let log = reopen(guard.path()).unwrap();
+    append_raw(&log, "later", 1);
+    let known = KnownCheckpoint { note: log.head().note.to_string(), origin: "guard".into() };
+    let before = journals(folder.path());
+    let options = Options { known: vec![known], ..options() };
+    let store = indelible_log::DataDir::open(folder.path()).unwrap().store("prod").unwrap();
+    assert!(matches!(Log::open(store, &options), Err(LogError::RolledBack { .. })));
+    assert_eq!(journals(folder.path()), before);
+}
+
+#[test]
+fn a_crash_between_seal_and_clean_up_is_finished_at_the_next_start() {
+    let with_journals = sealed_with_journals();
     let log = reopen(with_journals.path()).unwrap();
     assert_eq!(log.head().size, 65_550);
     assert_eq!(log.record(65_549).unwrap(), b"b/19");
     let store = indelible_log::DataDir::open(with_journals.path()).unwrap().store("prod").unwrap();
     assert_holds(store.as_ref(), &log);
+}
+
+/// A log that has a segment to seal and cannot, and what keeps it from doing so.
+fn behind(root: &Path) -> (Log, std::path::PathBuf) {
+    let (store, log) = create(root, Kind::Raw);
+    drop(log);
+    let options = Options {
+        max_unsealed_segments: 1,
+        max_sealing_wait: Duration::from_millis(1),
+        sealing_retry: Duration::from_millis(1),
+        ..options()
+    };
+    let log = Log::open(store, &options).unwrap();
+    // A file where the folder of segments should be.
+    let blocked = root.join("logs/prod/segments");
+    fs::write(&blocked, b"").unwrap();
+    append_raw(&log, "a", 65_536);
+    for _ in 0..3 {
+        assert!(matches!(log.append(one()), Err(AppendError::SealingBehind)));
+    }
+    (log, blocked)
+}
+
+fn one() -> Batch {
+    let mut batch = Batch::new();
+    batch.push_raw(b"one more").unwrap();
+    batch
+}
+
+fn wait_until(log: &Log, reached: impl Fn(&indelible_log::Stats) -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !reached(&log.stats()) {
+        assert!(Instant::now() < deadline, "{:?}", log.stats());
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn sealing_that_fails_refuses_appends_and_goes_on_once_it_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, blocked) = behind(folder.path());
+    wait_until(&log, |stats| stats.sealing_error.is_some());
+    assert_eq!((log.stats().unsealed_segments, log.stats().segments), (1, 0));
+    fs::remove_file(&blocked).unwrap();
+    wait_until(&log, |stats| stats.segments == 1 && stats.sealing_error.is_none());
+    assert_eq!(log.stats().unsealed_segments, 0);
+    assert_eq!(append_raw(&log, "after", 3), 65_536);
+    let store = indelible_log::DataDir::open(folder.path()).unwrap().store("prod").unwrap();
+    assert_holds(store.as_ref(), &log);
+}
+
+#[test]
+fn a_log_whose_sealing_fails_closes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, blocked) = behind(folder.path());
+    log.close();
+    assert!(matches!(log.append(one()), Err(AppendError::Closed)));
+    drop(log);
+    fs::remove_file(&blocked).unwrap();
+    let log = reopen(folder.path()).unwrap();
+    assert_eq!(log.head().size, 65_536);
+    wait_for_segments(&log, 1);
+}
+
+#[test]
+fn only_sizes_that_were_heads_have_checkpoints() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, log) = create(folder.path(), Kind::Raw);
+    assert!(log.checkpoint(0).is_ok(), "an empty log's head");
+    append_raw(&log, "a", 10);
+    let ten = log.head();
+    append_raw(&log, "b", 20);
+    let check = |log: &Log| {
+        assert_eq!(log.checkpoint(10).unwrap(), ten.note);
+        assert_eq!(log.checkpoint(30).unwrap(), log.head().note);
+        for size in [0, 1, 9, 11, 29] {
+            assert!(matches!(log.checkpoint(size), Err(LogError::NoCheckpoint { .. })), "{size}");
+        }
+        let error = log.checkpoint(11).unwrap_err().to_string();
+        assert!(error.ends_with("the nearest are of 10 and 30"), "{error}");
+        assert!(matches!(log.checkpoint(31), Err(LogError::NoRecord(_))));
+        assert!(log.prove(3, Some(10)).is_ok());
+        assert!(matches!(log.prove(3, Some(11)), Err(LogError::NoCheckpoint { .. })));
+    };
+    check(&log);
+    drop(log);
+    // What the journals tell is known after a restart too.
+    let log = reopen(folder.path()).unwrap();
+    check(&log);
+    append_raw(&log, "c", 65_536);
+    wait_for_segments(&log, 1);
+    append_raw(&log, "d", 1);
+    let sealed = 65_566;
+    assert!(log.checkpoint(sealed).is_ok());
+    drop(log);
+    let log = reopen(folder.path()).unwrap();
+    assert!(log.checkpoint(sealed).is_ok(), "it is in the footer");
+    assert!(matches!(log.checkpoint(65_536), Err(LogError::NoCheckpoint { .. })));
 }

@@ -57,19 +57,21 @@ async fn a_long_poll_is_answered_by_the_next_event() {
 #[tokio::test]
 async fn receipts_checkpoints_and_consistency_hold_offline() {
     let folder = tempfile::tempdir().unwrap();
-    let server = filled(folder.path(), 300).await;
+    let server = filled(folder.path(), 123).await;
+    let events: Vec<String> = (123..300).map(|n| event(&format!("e{n}"))).collect();
+    server.append("", format!("[{}]", events.join(","))).await;
     let key: VerifyingKey = server.info().await.vkey.parse().unwrap();
     let record = server.text("/v1/logs/prod/records/17").await;
     for path in [
         "/v1/logs/prod/receipts/17",
         "/v1/logs/prod/receipts/e17",
-        "/v1/logs/prod/receipts/17?size=100",
+        "/v1/logs/prod/receipts/17?size=123",
     ] {
         let proof = OfflineProof::parse(server.text(path).await.as_bytes()).unwrap();
         let checkpoint = proof.verify(record.as_bytes(), &key).unwrap();
         assert_eq!(
             (proof.index, checkpoint.size),
-            (17, if path.contains("size") { 100 } else { 300 })
+            (17, if path.contains("size") { 123 } else { 300 })
         );
     }
     let request = server
@@ -81,6 +83,15 @@ async fn receipts_checkpoints_and_consistency_hold_offline() {
         OfflineProof { extra: None, index: json.index, hashes, checkpoint: json.checkpoint };
     assert!(proof.verify(record.as_bytes(), &key).is_ok());
 
+    // Sizes that were never heads are not signed, and which were is told.
+    for size in ["0", "122"] {
+        for path in ["checkpoint", "receipts/17"] {
+            let (status, body) = server.get(&format!("/v1/logs/prod/{path}?size={size}")).await;
+            assert_eq!((status.as_u16(), &body["code"]), (404, &"record_not_found".into()));
+        }
+    }
+    let (_, body) = server.get("/v1/logs/prod/checkpoint?size=122").await;
+    assert!(body["message"].as_str().unwrap().ends_with("the nearest are of 123"), "{body}");
     let older =
         Checkpoint::verify(server.text("/v1/logs/prod/checkpoint?size=123").await.as_bytes(), &key)
             .unwrap();
