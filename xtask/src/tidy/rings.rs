@@ -1,8 +1,8 @@
 //! No ring of files: who reads one file must not have to read all others first.
 //!
-//! A parent that merely passes on a child (`pub use child::Name` and no other use of it)
-//! is its face, and no import, as long as nobody in the child imports what the parent has
-//! from elsewhere: only then is the way through the parent needed.
+//! A parent that passes on a child's name (`pub use child::Name`) is its face, and a name
+//! taken through such a face is an import of the file that defines it: neither makes a
+//! reader of one file a reader of the other.
 
 use super::{
     imports::{Import, Kind, imports},
@@ -11,23 +11,13 @@ use super::{
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn check(folder: &str, tree: &Tree) -> Vec<String> {
-    let imports = without_faces(tree, imports(tree));
+    let imports = without_faces(imports(tree));
     let rings = rings(tree.files.len(), &imports);
     rings.iter().map(|ring| shown(folder, tree, ring, &imports)).collect()
 }
 
-fn without_faces(tree: &Tree, imports: BTreeSet<Import>) -> BTreeSet<Import> {
-    let goes_through = |child: usize, parent: usize| {
-        let child = &tree.files[child].module;
-        imports.iter().any(|import| {
-            import.kind == Kind::Through
-                && import.to == parent
-                && tree.files[import.from].module.starts_with(child)
-        })
-    };
-    let counts =
-        |import: &&Import| import.kind != Kind::Passes || goes_through(import.to, import.from);
-    imports.iter().filter(counts).cloned().collect()
+fn without_faces(imports: BTreeSet<Import>) -> BTreeSet<Import> {
+    imports.into_iter().filter(|import| import.kind == Kind::Uses).collect()
 }
 
 /// The sets of more than one file of which each leads to each.

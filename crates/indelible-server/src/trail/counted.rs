@@ -272,7 +272,7 @@ mod tests {
     fn a_clock_set_back_ends_a_row() {
         let (mut rows, origin) = (Rows::default(), origin(IpAddr::from([127, 0, 0, 1])));
         let access = access(Some("token:a"), "prod", Outcome::Success);
-        let mut add = |rows: &mut Rows, now| rows.add(now, &access, &origin);
+        let add = |rows: &mut Rows, now| rows.add(now, &access, &origin);
         assert!(matches!(add(&mut rows, 1_000_000_000_000), Added::First(_)));
         assert_eq!(add(&mut rows, 1_000_000_000_001), Added::Counted);
         assert_eq!(rows.due(5, false).len(), 1);
