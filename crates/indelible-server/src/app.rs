@@ -1,26 +1,29 @@
 //! What all requests share.
 
 use crate::{
-    access::{admit::Entrance, limits::Limiter, oidc::Oidc, refused::no_such_log},
-    bootstrap::{self, BootstrapError},
+    access::{
+        admit::Entrance,
+        bootstrap::{self, BootstrapError},
+        limits::Limiter,
+        oidc::Oidc,
+    },
     control::{
         Controller, FoldError,
         effects::Effects,
         server::{CredentialsUsed, ServerStopped},
     },
-    error::Result,
-    http::body::Bodies,
     jobs::export::Exports,
     metrics::Metrics,
+    reading::desk::Desk,
     settings::{AccessConfig, Config, Limits},
-    site::{Site, guard::Guard, indexes::Indexes, memory::Memory, turns::Turns},
+    site::{Site, bodies::Bodies, guard::Guard, indexes::Indexes, memory::Memory, turns::Turns},
     tls::TlsError,
     trail::Trail,
 };
 use indelible_log::{DataDir, Log, LogError, chain};
 use indelible_store::StoreError;
 use ipnet::IpNet;
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, ops::Deref, path::PathBuf, sync::Arc};
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -62,19 +65,21 @@ pub struct App {
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
     pub(crate) bodies: Bodies,
-    pub(crate) searches: Turns,
-    pub(crate) memory: Memory,
-    pub(crate) site: Arc<Site>,
-    pub(crate) control: Controller,
-    pub(crate) trail: Trail,
+    pub(crate) desk: Arc<Desk>,
     pub(crate) limiter: Limiter,
     pub(crate) oidc: Option<Oidc>,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) is_tls: bool,
-    /// Told to long polls when the server stops.
-    pub(crate) stopping: tokio::sync::watch::Sender<bool>,
-    pub(crate) indexes: Arc<Indexes>,
     pub(crate) exports: Exports,
+}
+
+/// What is read with is at hand everywhere.
+impl Deref for App {
+    type Target = Desk;
+
+    fn deref(&self) -> &Desk {
+        &self.desk
+    }
 }
 
 impl App {
@@ -102,6 +107,15 @@ impl App {
         let effects: Arc<dyn Effects> = Arc::<Site>::clone(&site);
         let mut control = Controller::open(control_log, effects)?;
         control.catch_up().map_err(log_error)?;
+        let desk = Arc::new(Desk {
+            site,
+            indexes,
+            control,
+            trail: Trail::new(access_log),
+            searches: Turns::new(config.limits.searches),
+            memory: Memory::new(),
+            stopping: tokio::sync::watch::channel(false).0,
+        });
         Ok(Self {
             limits: config.limits,
             metrics: Metrics::new(),
@@ -110,17 +124,11 @@ impl App {
                 config.limits.body_memory,
                 config.limits.large_bodies,
             ),
-            searches: Turns::new(config.limits.searches),
-            memory: Memory::new(),
-            site,
-            control,
-            trail: Trail::new(access_log),
+            desk,
             limiter: Limiter::new(config.access.rates),
             oidc,
             trusted_proxies: config.access.trusted_proxies.clone(),
             is_tls: config.access.tls.is_some(),
-            stopping: tokio::sync::watch::channel(false).0,
-            indexes,
             exports,
         })
     }
@@ -146,14 +154,9 @@ impl App {
         }
     }
 
-    /// The log of that name.
-    pub(crate) fn log(&self, name: &str) -> Result<Arc<Log>> {
-        self.site.log(name).ok_or_else(|| no_such_log(name))
-    }
-
     /// All logs by name.
     pub fn logs(&self) -> Vec<(String, Arc<Log>)> {
-        self.site.logs()
+        self.desk.logs()
     }
 
     /// Name of the site.

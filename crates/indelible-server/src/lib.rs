@@ -13,14 +13,13 @@
 
 mod access;
 mod app;
-mod bootstrap;
+mod background;
 mod chores;
 mod control;
 mod error;
 mod http;
 mod intake;
 mod jobs;
-mod measure;
 mod metrics;
 mod origin;
 mod pkcs11;
@@ -31,19 +30,18 @@ mod routes;
 mod serve;
 mod settings;
 mod site;
+mod subject;
 mod table;
 mod tls;
 mod trail;
 
-pub use access::{Permission, limits::Rates, oidc::OidcConfig};
+pub use access::{Permission, bootstrap::BootstrapError, measure::access_cost};
 pub use app::{App, StartError};
-pub use bootstrap::BootstrapError;
 pub use control::{DecodeError, FoldError};
 pub use http::rule::{Rule, Trailed};
 pub use indelible_index::IndexOptions;
-pub use measure::access_cost;
 pub use pkcs11::{Pkcs11, Pkcs11Error};
 pub use serve::Server;
-pub use settings::{AccessConfig, Config, Limits};
+pub use settings::{AccessConfig, Config, Limits, OidcConfig, Rates};
 pub use table::{ROUTES, Route, openapi_json, permissions_markdown};
 pub use tls::{TlsConfig, TlsError};

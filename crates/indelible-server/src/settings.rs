@@ -1,9 +1,6 @@
 //! Settings of a server: plain values.
 
-use crate::{
-    access::{limits::Rates, oidc::OidcConfig},
-    tls::TlsConfig,
-};
+use crate::tls::TlsConfig;
 use indelible_index::IndexOptions;
 use indelible_log::Options;
 use ipnet::IpNet;
@@ -81,6 +78,50 @@ impl Default for Limits {
             searches: 16,
             idle: Duration::from_secs(30),
             shutdown: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Requests per second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rates {
+    /// Of one credential; 0: no limit.
+    pub per_credential: u32,
+    /// From one address; 0: no limit.
+    pub per_address: u32,
+    /// Refused sign-ins from one address, each of which writes to the trail; 0: no limit.
+    pub refused: u32,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self { per_credential: 0, per_address: 0, refused: 10 }
+    }
+}
+
+/// Whom to believe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OidcConfig {
+    /// Issuer, as it stands in tokens; its discovery document is below it.
+    pub issuer: String,
+    /// Audience that tokens must be for.
+    pub audience: String,
+    /// Claim that lists a person's groups.
+    pub groups_claim: String,
+    /// Least time between two fetches of the issuer's keys: whoever sends tokens with
+    /// made-up key ids makes no more requests than that.
+    pub refetch: Duration,
+}
+
+impl OidcConfig {
+    /// An issuer and the audience of its tokens; groups in the claim `groups`.
+    #[must_use]
+    pub fn new(issuer: &str, audience: &str) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            audience: audience.to_owned(),
+            groups_claim: "groups".to_owned(),
+            refetch: Duration::from_secs(30),
         }
     }
 }

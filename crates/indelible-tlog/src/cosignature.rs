@@ -1,8 +1,6 @@
 //! C2SP tlog-cosignature, Ed25519 form (`cosignature/v1`): a witness's timestamped
 //! statement about a checkpoint.
 
-use crate::note::{NoteSignature, SigningKey};
-
 /// The payload of a cosignature line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cosignature {
@@ -28,25 +26,14 @@ impl Cosignature {
     }
 }
 
-fn message(time_s: u64, checkpoint_text: &str) -> Vec<u8> {
+pub(crate) fn message(time_s: u64, checkpoint_text: &str) -> Vec<u8> {
     format!("cosignature/v1\ntime {time_s}\n{checkpoint_text}").into_bytes()
-}
-
-/// Cosigns a checkpoint text; `key` must be a cosigner's.
-/// Returns `None` for a key of another type or a time over 2^63 - 1.
-#[must_use]
-pub fn cosign(key: &SigningKey, checkpoint_text: &str, time_s: u64) -> Option<NoteSignature> {
-    if !key.verifying_key().is_cosigner() || time_s > i64::MAX.unsigned_abs() {
-        return None;
-    }
-    let mut payload = time_s.to_be_bytes().to_vec();
-    payload.extend_from_slice(&key.sign_raw(&message(time_s, checkpoint_text)));
-    Some(key.line(payload))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::note::{SigningKey, cosign};
     use crate::{Checkpoint, EMPTY_ROOT, Note, NoteError};
 
     #[test]

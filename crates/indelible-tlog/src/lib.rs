@@ -39,11 +39,11 @@ mod tree;
 
 pub use bundle::{BundleEntries, BundleError, MAX_ENTRY_LEN, push_entry};
 pub use checkpoint::{Checkpoint, CheckpointError};
-pub use cosignature::{Cosignature, cosign};
+pub use cosignature::Cosignature;
 pub use hash::{EMPTY_ROOT, HASH_LEN, Hash, ParseHashError, leaf_hash, node_hash};
 pub use note::{
     KeyError, MAX_NOTE_LEN, MAX_SIGNATURES, Note, NoteError, NoteSignature, SignError, Signer,
-    SigningKey, VerifyingKey,
+    SigningKey, VerifyingKey, cosign,
 };
 pub use offline::{OfflineError, OfflineProof};
 pub use proof::{

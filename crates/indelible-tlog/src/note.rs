@@ -1,6 +1,7 @@
 //! C2SP signed notes: a text with signature lines, and the keys that make and check them.
 
 use crate::base64;
+use crate::cosignature::{Cosignature, message};
 use ed25519_dalek::Signer as _;
 use sha2::{Digest, Sha256};
 use std::{fmt, str::FromStr};
@@ -226,7 +227,7 @@ impl VerifyingKey {
 
     fn verifies(&self, text: &str, signature: &[u8]) -> bool {
         if self.is_cosigner() {
-            return crate::Cosignature::parse(signature).is_some_and(|cosignature| {
+            return Cosignature::parse(signature).is_some_and(|cosignature| {
                 self.verifies_raw(&cosignature.message(text), &cosignature.signature)
             });
         }
@@ -237,6 +238,18 @@ impl VerifyingKey {
         ed25519_dalek::Signature::from_slice(signature)
             .is_ok_and(|signature| self.key.verify_strict(message, &signature).is_ok())
     }
+}
+
+/// Cosigns a checkpoint text; `key` must be a cosigner's.
+/// Returns `None` for a key of another type or a time over 2^63 - 1.
+#[must_use]
+pub fn cosign(key: &SigningKey, checkpoint_text: &str, time_s: u64) -> Option<NoteSignature> {
+    if !key.verifying_key().is_cosigner() || time_s > i64::MAX.unsigned_abs() {
+        return None;
+    }
+    let mut payload = time_s.to_be_bytes().to_vec();
+    payload.extend_from_slice(&key.sign_raw(&message(time_s, checkpoint_text)));
+    Some(key.line(payload))
 }
 
 impl fmt::Display for VerifyingKey {

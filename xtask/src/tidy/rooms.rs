@@ -32,7 +32,8 @@ const ROOMS: [(&str, u8); 14] = [
 ];
 
 /// What may use what on its own floor: the first the second.
-const NEIGHBOURS: &[(&str, &str)] = &[];
+const NEIGHBOURS: &[(&str, &str)] =
+    &[("intake", "access"), ("reading", "access"), ("reading", "site")];
 
 const WORDS: (&str, u8) = ("words", 0);
 

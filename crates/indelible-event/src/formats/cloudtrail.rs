@@ -1,6 +1,6 @@
 //! `aws.cloudtrail.v1`: one record of an AWS CloudTrail log file.
 
-use super::{Document, Format};
+use super::format::{Document, Format};
 use crate::{
     Actor, ActorType, Category, Context, Event, EventError, EventSource, Outcome, OutcomeResult,
     Target,

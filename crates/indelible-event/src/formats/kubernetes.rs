@@ -1,6 +1,6 @@
 //! `kubernetes.audit.v1`: one event of a kube-apiserver's audit log (`audit.k8s.io`).
 
-use super::{Document, Format};
+use super::format::{Document, Format};
 use crate::{
     Actor, ActorType, Category, Context, Event, EventError, EventSource, Outcome, OutcomeResult,
     Target,

@@ -1,35 +1,15 @@
 //! The formats events arrive in. Adding one is a file here and a line in [`FORMATS`].
 
 mod cloudtrail;
+mod format;
 mod kubernetes;
 mod native;
 
-use crate::{Event, EventError, error::parse};
-use serde::Deserialize;
+pub use format::Format;
+
+use crate::{EventError, error::parse};
+use format::Document;
 use serde_json::value::RawValue;
-use std::borrow::Cow;
-
-/// One format: how its events are checked, identified and shown.
-pub trait Format: Sync + std::fmt::Debug {
-    /// Name as it stands in records, such as `aws.cloudtrail.v1`.
-    fn name(&self) -> &'static str;
-
-    /// Checks one event and tells the id its sender gave it, if any.
-    ///
-    /// # Errors
-    /// [`EventError`] naming the member and what was expected.
-    fn accept<'a>(&self, data: &'a str) -> Result<Option<Cow<'a, str>>, EventError>;
-
-    /// The native view of one event.
-    ///
-    /// # Errors
-    /// [`EventError`] when the data is not of this format.
-    fn view(&self, data: &str) -> Result<Event, EventError>;
-
-    /// The events of a document if it is a container of this format (or a single
-    /// event of it); `None` if it is something else.
-    fn unpack<'a>(&self, document: &Document<'a>) -> Option<Vec<&'a str>>;
-}
 
 static FORMATS: [&dyn Format; 3] =
     [&kubernetes::Kubernetes, &cloudtrail::CloudTrail, &native::Native];
@@ -53,25 +33,6 @@ pub fn format_named(name: &str) -> Result<&'static dyn Format, EventError> {
 #[must_use]
 pub fn format_names() -> Vec<&'static str> {
     FORMATS.iter().map(|format| format.name()).collect()
-}
-
-/// The members by which a document's format is known.
-#[derive(Debug, Deserialize)]
-pub struct Document<'a> {
-    #[serde(skip)]
-    text: &'a str,
-    #[serde(borrow, default)]
-    kind: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    items: Option<Vec<&'a RawValue>>,
-    #[serde(borrow, default, rename = "Records")]
-    records: Option<Vec<&'a RawValue>>,
-    #[serde(borrow, default, rename = "auditID")]
-    audit_id: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "eventID")]
-    event_id: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "eventSource")]
-    event_source: Option<&'a RawValue>,
 }
 
 /// Tells the format of a JSON document (a native event, a CloudTrail file or

@@ -1,6 +1,6 @@
 //! `indelible.v1`: the native event as its sender wrote it.
 
-use super::{Document, Format};
+use super::format::{Document, Format};
 use crate::{
     ActorType, Category, Event, EventError, OutcomeResult, Timestamp,
     checked::{BorrowedStr, Checked, CheckedStr, Object, shape},

@@ -87,10 +87,10 @@ impl Refused {
 }
 
 impl Entrance<'_> {
-    /// Whether anything from this address is looked at; asked first of all, for every
-    /// request.
-    pub(crate) fn arrive(&self, origin: &Origin) -> std::result::Result<(), Refused> {
-        self.limiter.address(origin.client).map_err(|wait| Refused {
+    /// Why nothing from this address is looked at now, if so; asked first of all, for
+    /// every request.
+    pub(crate) fn turns_away(&self, origin: &Origin) -> Option<Refused> {
+        self.limiter.address(origin.client).err().map(|wait| Refused {
             error: rate_limited("from this address", wait),
             ..Refused::stranger("rate limit of the address", None)
         })

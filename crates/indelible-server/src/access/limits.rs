@@ -1,29 +1,12 @@
 //! Rate limits: a bucket per credential and per address, and a small one per address
 //! for callers that are not known. All in memory, bounded.
 
-use crate::trail::network;
+use crate::{settings::Rates, trail::network};
 use governor::{DefaultKeyedRateLimiter, Quota, clock::Clock as _};
 use std::{hash::Hash, net::IpAddr, num::NonZeroU32};
 
 /// Keys after which a table drops those whose buckets are full again.
 const SWEEP: usize = 100_000;
-
-/// Requests per second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rates {
-    /// Of one credential; 0: no limit.
-    pub per_credential: u32,
-    /// From one address; 0: no limit.
-    pub per_address: u32,
-    /// Refused sign-ins from one address, each of which writes to the trail; 0: no limit.
-    pub refused: u32,
-}
-
-impl Default for Rates {
-    fn default() -> Self {
-        Self { per_credential: 0, per_address: 0, refused: 10 }
-    }
-}
 
 struct Table<K: Hash + Eq + Clone>(Option<DefaultKeyedRateLimiter<K>>);
 

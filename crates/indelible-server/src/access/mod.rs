@@ -3,9 +3,11 @@
 //! both. No HTTP here: what was sent is read by whoever calls.
 
 pub(crate) mod admit;
+pub(crate) mod bootstrap;
 pub(crate) mod caller;
 pub(crate) mod certificate;
 pub(crate) mod limits;
+pub(crate) mod measure;
 pub(crate) mod oidc;
 pub(crate) mod peer;
 pub(crate) mod refused;
@@ -162,7 +164,7 @@ pub(crate) fn decide(
             if permission.is_in(grant.role) {
                 filters.push(Filter { tenant: grant.tenant.clone(), logs: None });
             }
-        } else if log == crate::trail::ACCESS
+        } else if log == crate::subject::ACCESS
             && grant.role == Role::Auditor
             && matches!(permission, Permission::Read | Permission::Describe)
         {

@@ -5,6 +5,7 @@
 //! be reached, keys go on working for [`KEEP`] after they were last fetched.
 
 use super::Principal;
+use crate::settings::OidcConfig;
 use indelible_event::Timestamp;
 use jsonwebtoken::{
     Algorithm, DecodingKey, Validation, decode, decode_header,
@@ -29,33 +30,6 @@ const MAX_TOKEN: usize = 16 << 10;
 /// Longest document taken from the issuer.
 const MAX_DOCUMENT: usize = 1 << 20;
 const MAX_GROUPS: usize = 200;
-
-/// Whom to believe.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OidcConfig {
-    /// Issuer, as it stands in tokens; its discovery document is below it.
-    pub issuer: String,
-    /// Audience that tokens must be for.
-    pub audience: String,
-    /// Claim that lists a person's groups.
-    pub groups_claim: String,
-    /// Least time between two fetches of the issuer's keys: whoever sends tokens with
-    /// made-up key ids makes no more requests than that.
-    pub refetch: Duration,
-}
-
-impl OidcConfig {
-    /// An issuer and the audience of its tokens; groups in the claim `groups`.
-    #[must_use]
-    pub fn new(issuer: &str, audience: &str) -> Self {
-        Self {
-            issuer: issuer.to_owned(),
-            audience: audience.to_owned(),
-            groups_claim: "groups".to_owned(),
-            refetch: Duration::from_secs(30),
-        }
-    }
-}
 
 /// Why a JWT is not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,8 +2,9 @@
 //! bits). Only the SHA-256 of the text is kept: what is random needs no slow hash.
 
 use super::Principal;
+use crate::subject::token_subject;
 use crate::{
-    control::fold::{Control, token_subject},
+    control::fold::Control,
     random::{hex, random_hex},
     redact::{TOKEN_DIGITS, TOKEN_PREFIX as PREFIX},
 };

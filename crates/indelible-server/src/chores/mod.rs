@@ -1,7 +1,7 @@
 //! What runs for ever beside the requests. A chore that fails, or panics, is logged,
 //! counted, and goes on with its next round.
 
-use crate::{app::App, tls::Tls};
+use crate::{metrics::Metrics, tls::Tls};
 use futures_util::FutureExt as _;
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -10,15 +10,17 @@ const FLUSH: Duration = Duration::from_secs(10);
 /// Every how many flushes the last uses of credentials are written down: hourly.
 const LAST_USES: u32 = 360;
 
-/// All chores; ends never.
-pub(crate) async fn run(app: Arc<App>, tls: Option<Arc<Tls>>) {
-    let trail = every(&app, "trail", FLUSH, |round| {
-        let app = Arc::clone(&app);
-        async move { app.write_down(round.is_multiple_of(LAST_USES), false).await }
-    });
+/// All chores; ends never. `write_down` writes what is written now and then, and hourly
+/// (`true`) also when credentials were last used.
+pub(crate) async fn run<F: Future<Output = ()>>(
+    metrics: &Metrics,
+    write_down: impl Fn(bool) -> F,
+    tls: Option<Arc<Tls>>,
+) {
+    let trail = every(metrics, "trail", FLUSH, |round| write_down(round.is_multiple_of(LAST_USES)));
     let certificates = async {
         let Some(tls) = tls else { return };
-        every(&app, "certificates", crate::tls::RELOAD, |_| {
+        every(metrics, "certificates", crate::tls::RELOAD, |_| {
             let tls = Arc::clone(&tls);
             async move {
                 let reloaded = tokio::task::spawn_blocking(move || tls.reload()).await;
@@ -36,7 +38,7 @@ pub(crate) async fn run(app: Arc<App>, tls: Option<Arc<Tls>>) {
 
 /// Does a chore again and again, whatever becomes of one round.
 async fn every<F: Future<Output = ()>>(
-    app: &App,
+    metrics: &Metrics,
     name: &'static str,
     pause: Duration,
     round: impl Fn(u32) -> F,
@@ -45,7 +47,7 @@ async fn every<F: Future<Output = ()>>(
         tokio::time::sleep(pause).await;
         if AssertUnwindSafe(round(number)).catch_unwind().await.is_err() {
             tracing::error!(chore = name, "a chore of the server panicked; it goes on");
-            app.metrics.chore_failed(name);
+            metrics.chore_failed(name);
         }
     }
 }

@@ -150,7 +150,7 @@ impl Author {
 
     /// The author as the actor of an event.
     pub(crate) fn actor(&self) -> serde_json::Value {
-        crate::trail::actor(&self.principal, self.name.as_deref())
+        crate::subject::actor(&self.principal, self.name.as_deref())
     }
 }
 

@@ -126,11 +126,6 @@ pub(crate) struct Control {
     pub(crate) misfits: Misfits,
 }
 
-/// Subject of a token.
-pub(crate) fn token_subject(id: &str) -> String {
-    format!("token:{id}")
-}
-
 impl Control {
     /// Applies the next event.
     ///

@@ -48,9 +48,6 @@ use principal::Asker;
 use std::sync::Arc;
 use writer::Writer;
 
-/// Name of the log of control.
-pub(crate) const CONTROL: &str = "_control";
-
 /// The configuration in force, and the only way to change it.
 #[derive(Debug)]
 pub(crate) struct Controller {

@@ -87,7 +87,7 @@ impl Principal {
         self.grants(control, now).any(|grant| match grant.role {
             Role::Reader => grant.matches(log),
             // An auditor of some logs sees who looked into those.
-            Role::Auditor => grant.matches(log) || log == crate::trail::ACCESS,
+            Role::Auditor => grant.matches(log) || log == crate::subject::ACCESS,
             Role::Writer | Role::Operator | Role::Verifier => false,
         })
     }

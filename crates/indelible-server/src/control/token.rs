@@ -3,11 +3,12 @@
 use super::{
     amend::{Amend, Stamp, Target},
     error::{Conflict, ControlError, Misfit, Problem, Thing},
-    fold::{Control, TokenEntry, token_subject},
+    fold::{Control, TokenEntry},
     grant::{check_grant, keep_an_operator},
     principal::{Concern, Principal},
     wire,
 };
+use crate::subject::token_subject;
 use indelible_api::{Act, Grant, GrantError};
 use indelible_event::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -6,10 +6,14 @@
 //! bodies, decompression, begins when they are complete: a body that dribbles holds
 //! nothing but its own memory.
 
-use super::memory::{Hold, Memory};
 use crate::{
+    background::in_background,
     error::{ApiError, Result},
     intake::Layout,
+    site::{
+        bodies::Bodies,
+        memory::{Held, Memory, ROOM_WAIT},
+    },
 };
 use axum::{
     body::Body,
@@ -18,8 +22,8 @@ use axum::{
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use indelible_api::{Code, MAX_BODY_BYTES, NDJSON};
-use std::{io::Read, sync::Arc, time::Duration};
-use tokio::{sync::Semaphore, time::Instant};
+use std::{io::Read, time::Duration};
+use tokio::time::Instant;
 
 /// Bytes of a body that are nobody's business.
 const SMALL: usize = 1 << 20;
@@ -31,21 +35,36 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Largest body of a route that takes JSON.
 const MAX_JSON: usize = 64 << 10;
 
-/// What bodies share.
-#[derive(Debug)]
-pub(crate) struct Bodies {
-    /// Longest silence between two parts of a body.
-    idle: Duration,
-    memory: Arc<Memory>,
-    /// Bodies decompressed at a time.
-    work: Semaphore,
-}
-
 /// A body, and the memory that it holds.
 #[derive(Debug)]
 pub(crate) struct Received {
     pub(crate) bytes: Vec<u8>,
     pub(crate) hold: Hold,
+}
+
+/// Memory held in parts, as a body grows.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    memory: Memory,
+    who: String,
+    parts: Vec<Held>,
+    bytes: usize,
+}
+
+impl Hold {
+    fn new(memory: &Memory, who: &str) -> Self {
+        Self { memory: memory.clone(), who: who.to_owned(), parts: Vec::new(), bytes: 0 }
+    }
+
+    /// Holds `bytes` in all.
+    async fn grow(&mut self, bytes: usize) -> Result<()> {
+        let more = bytes.saturating_sub(self.bytes);
+        if more > 0 {
+            self.parts.push(self.memory.hold(&self.who, more, ROOM_WAIT).await?);
+            self.bytes = bytes;
+        }
+        Ok(())
+    }
 }
 
 fn too_large(limit: usize) -> ApiError {
@@ -58,11 +77,6 @@ fn too_large(limit: usize) -> ApiError {
 }
 
 impl Bodies {
-    /// `bytes` of memory for all bodies, `work` of them decompressed at a time.
-    pub(crate) fn new(idle: Duration, bytes: usize, work: usize) -> Self {
-        Self { idle, memory: Memory::new(bytes), work: Semaphore::new(work) }
-    }
-
     /// Reads a body of at most `limit` bytes for somebody.
     pub(crate) async fn receive(
         &self,
@@ -79,7 +93,7 @@ impl Bodies {
             return Err(too_large(limit));
         }
         let encoding = encoding(headers)?;
-        let hold = self.memory.hold(who);
+        let hold = Hold::new(&self.memory, who);
         let bytes = Vec::with_capacity(announced.unwrap_or(0).min(SMALL));
         let received = self.read(body, Received { bytes, hold }, announced, limit).await?;
         match encoding {
@@ -111,7 +125,7 @@ impl Bodies {
             if length > limit {
                 return Err(too_large(limit));
             }
-            if length > SMALL && length > received.hold.bytes() {
+            if length > SMALL && length > received.hold.bytes {
                 let wanted = announced.unwrap_or(length).min(length.saturating_add(PART));
                 received.hold.grow(wanted.max(length)).await?;
                 bytes.reserve(wanted.saturating_sub(bytes.len()));
@@ -221,16 +235,6 @@ fn inflate(encoding: Encoding, source: &[u8], limit: usize) -> Result<Option<Vec
     Ok((bytes.len() <= limit).then_some(bytes))
 }
 
-/// Runs CPU work of some milliseconds where it does not hold up other requests.
-pub(crate) async fn in_background<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
-}
-
 /// The media type without its parameters, in lower case.
 fn essence(headers: &HeaderMap) -> Option<String> {
     let text = headers.get(header::CONTENT_TYPE)?.to_str().unwrap_or("?");
@@ -283,7 +287,7 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(slow.bytes.len(), 200 * (32 << 10));
-        assert!(slow.hold.bytes() >= slow.bytes.len());
+        assert!(slow.hold.bytes >= slow.bytes.len());
     }
 
     /// Many large bodies of one caller leave room for another's, and for small ones.
@@ -315,6 +319,6 @@ mod tests {
         let small = zstd::encode_all(&b"{}"[..], 3).unwrap();
         let small =
             bodies().receive("a", &headers, Body::from(small), MAX_BODY_BYTES).await.unwrap();
-        assert_eq!((small.bytes.as_slice(), small.hold.bytes()), (&b"{}"[..], 0));
+        assert_eq!((small.bytes.as_slice(), small.hold.bytes), (&b"{}"[..], 0));
     }
 }

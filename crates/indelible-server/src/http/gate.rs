@@ -1,11 +1,7 @@
 //! The gate before every route: reads what is asked and by whom, lets it in or not, and
 //! writes the trail of the answer before the answer leaves. Nothing else writes it.
 
-use super::{
-    answer::{Facts, Shown, ShownOf},
-    asked::Asked,
-    cross_site,
-};
+use super::{asked::Asked, cross_site};
 use crate::{
     access::{
         Permission,
@@ -18,6 +14,7 @@ use crate::{
     http::rule::{Rule, Trailed},
     origin::Origin,
     redact,
+    trail::shown::{Facts, Shown, ShownOf},
     trail::{Access, Outcome},
 };
 use axum::{

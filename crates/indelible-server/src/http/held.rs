@@ -1,8 +1,8 @@
 //! Bodies that hold memory until they have left.
 
 use crate::{
+    background::in_background,
     error::{ApiError, Result},
-    http::body::in_background,
     site::memory::Held,
 };
 use axum::{

@@ -7,7 +7,7 @@ pub(crate) mod canonical;
 pub(crate) mod cross_site;
 pub(crate) mod gate;
 pub(crate) mod held;
-pub(crate) mod memory;
 pub(crate) mod params;
+mod refusals;
 pub(crate) mod rule;
 pub(crate) mod wrap;

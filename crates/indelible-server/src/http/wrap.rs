@@ -127,7 +127,7 @@ async fn arrive(
     method: Option<&'static str>,
     origin: &Origin,
 ) -> crate::error::Result<()> {
-    if let Err(refused) = app.entrance().arrive(origin) {
+    if let Some(refused) = app.entrance().turns_away(origin) {
         let access = Access {
             action: "access.request",
             principal: None,

@@ -2,15 +2,15 @@
 //! together.
 
 use crate::{
-    app::App,
     error::{ApiError, Result},
-    http::answer::Facts,
+    reading::desk::Desk,
     reading::{
         logs::searched,
         reader::Reader,
         search::{index_of, parsed},
     },
     redact::redact,
+    trail::shown::Facts,
 };
 use indelible_api::{
     Bucket, Count, CountRequest, FacetValues, Facets, FacetsRequest, HistogramBuckets,
@@ -175,20 +175,20 @@ pub(crate) async fn count<C: Counted>(
     is_of_several: bool,
 ) -> Result<C::Answer> {
     let what = wanted.check()?;
-    let app: &Arc<App> = &reader.app;
-    let query = parsed(wanted.q(), app.control.now().as_micros())?;
+    let desk: &Arc<Desk> = &reader.desk;
+    let query = parsed(wanted.q(), desk.control.now().as_micros())?;
     let mut places = Vec::with_capacity(reader.logs.len());
     for (name, scope) in &reader.logs {
-        let (log, search) = (app.log(name)?, index_of(app, name)?);
+        let (log, search) = (desk.log(name)?, index_of(desk, name)?);
         places.push(Place { log, search, query: scope.narrow(query.clone()) });
     }
-    let (app, names) = (Arc::clone(app), reader.logs.clone());
+    let (desk, names) = (Arc::clone(desk), reader.logs.clone());
     reader
         .turn(move || {
             let indexed = places.iter().map(|place| *place.search.indexed().borrow()).sum();
             let logs = names.iter().zip(&places).filter(|_| is_of_several);
             let logs = logs
-                .map(|((name, _), place)| searched(&app, name, &place.log, &place.search))
+                .map(|((name, _), place)| searched(&desk, name, &place.log, &place.search))
                 .collect();
             let of: Vec<Searched<'_>> =
                 places.iter().map(|place| (place.search.as_ref(), &place.query)).collect();

@@ -3,9 +3,8 @@
 
 use crate::{
     access::{Decision, Permission, Scope, caller::Caller, decide},
-    app::App,
     error::{ApiError, Result},
-    http::answer::{Facts, ShownOf},
+    reading::desk::Desk,
     reading::{
         Order,
         cursor::{Beyond, Bound, Cursor, MAX_LOGS},
@@ -15,6 +14,7 @@ use crate::{
         view::{Gathered, Rendered, received},
     },
     site::memory::Held,
+    trail::shown::{Facts, ShownOf},
 };
 use futures_util::future::try_join_all;
 use indelible_api::SearchedLog;
@@ -45,12 +45,12 @@ impl<E: Into<ApiError>> From<E> for Unreadable {
 /// The logs that are to be searched, and what the caller may see of each; `only` those
 /// of them, if it is given.
 pub(crate) fn readable(
-    app: &Arc<App>,
+    desk: &Arc<Desk>,
     caller: Caller,
     logs: &str,
     only: Option<&Beyond>,
 ) -> std::result::Result<Reader, Unreadable> {
-    let (control, now) = (app.control.current(), app.control.now());
+    let (control, now) = (desk.control.current(), desk.control.now());
     let principal = caller.principal()?;
     let may = |name: &str| match decide(&control, principal, Permission::Read, name, now) {
         Decision::Allowed(scope) => Some(Arc::new(scope)),
@@ -60,13 +60,13 @@ pub(crate) fn readable(
     for pattern in logs.split(',').map(str::trim) {
         let Some(stem) = pattern.strip_suffix('*') else {
             // Named, so it must be there, and be the caller's business.
-            match app.log(pattern).ok().and_then(|_| may(pattern)) {
+            match desk.log(pattern).ok().and_then(|_| may(pattern)) {
                 Some(scope) => drop(found.insert(pattern.to_owned(), scope)),
                 None => return Err(Unreadable::Log(pattern.to_owned())),
             }
             continue;
         };
-        for (name, log) in app.logs() {
+        for (name, log) in desk.logs() {
             let is_meant = name.starts_with(stem) && name.starts_with('_') == stem.starts_with('_');
             if is_meant
                 && log.manifest().kind != Kind::Raw
@@ -87,7 +87,7 @@ pub(crate) fn readable(
         return Err(Unreadable::Failed(error.member("logs")));
     }
     let logs = found.into_iter().collect();
-    Ok(Reader { app: Arc::clone(app), caller, permission: Permission::Read, logs })
+    Ok(Reader { desk: Arc::clone(desk), caller, permission: Permission::Read, logs })
 }
 
 /// What is searched for in several logs.
@@ -162,7 +162,7 @@ struct Place {
 
 /// A page of a search, whose logs it shows, and the memory it is held in.
 pub(crate) async fn find(
-    app: &Arc<App>,
+    desk: &Arc<Desk>,
     caller: Caller,
     wanted: Wanted,
 ) -> std::result::Result<(LogsPage, Reader, Option<Held>), Unreadable> {
@@ -170,12 +170,12 @@ pub(crate) async fn find(
     let bound = Bound { of: ("logs", &logs), q: &q, order };
     let cursor = after.map(|text| Cursor::decode(&text, bound)).transpose()?;
     let now_us =
-        cursor.as_ref().map_or_else(|| app.control.now().as_micros(), |cursor| cursor.now_us);
+        cursor.as_ref().map_or_else(|| desk.control.now().as_micros(), |cursor| cursor.now_us);
     let query = parsed(&q, now_us)?;
-    let reader = readable(app, caller, &logs, cursor.as_ref().map(|cursor| &cursor.beyond))?;
+    let reader = readable(desk, caller, &logs, cursor.as_ref().map(|cursor| &cursor.beyond))?;
     let mut places = Vec::with_capacity(reader.logs.len());
     for (name, scope) in &reader.logs {
-        let (log, search) = (app.log(name)?, index_of(app, name)?);
+        let (log, search) = (desk.log(name)?, index_of(desk, name)?);
         let (query, scope) = (scope.narrow(query.clone()), Arc::clone(scope));
         places.push(Place { name: name.clone(), log, search, scope, query, beyond: None });
     }
@@ -198,7 +198,7 @@ pub(crate) async fn find(
         })
         .await?;
     let logs =
-        places.iter().map(|place| searched(app, &place.name, &place.log, &place.search)).collect();
+        places.iter().map(|place| searched(desk, &place.name, &place.log, &place.search)).collect();
     let merged = move |room: &mut Room| merge(room, &places, found.clone(), order, limit);
     let ((items, beyond), held) = reader.read(merged).await?;
     let next = (!beyond.is_empty()).then(|| Cursor { now_us, beyond }.encode(bound));
@@ -206,12 +206,12 @@ pub(crate) async fn find(
 }
 
 /// How much of a log was searched.
-pub(crate) fn searched(app: &App, name: &str, log: &Log, search: &LogIndex) -> SearchedLog {
+pub(crate) fn searched(desk: &Desk, name: &str, log: &Log, search: &LogIndex) -> SearchedLog {
     SearchedLog {
         log: name.to_owned(),
         indexed: *search.indexed().borrow(),
         size: log.head().size,
-        problem: app.indexes.said_problem(name),
+        problem: desk.indexes.said_problem(name),
     }
 }
 

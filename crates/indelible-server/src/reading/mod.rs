@@ -4,6 +4,7 @@
 
 pub(crate) mod count;
 pub(crate) mod cursor;
+pub(crate) mod desk;
 pub(crate) mod logs;
 pub(crate) mod page;
 pub(crate) mod reader;

@@ -3,9 +3,9 @@
 
 use crate::{
     access::{Permission, Scope, caller::Caller},
-    app::App,
+    background::in_background,
     error::{ApiError, Result},
-    http::body::in_background,
+    reading::desk::Desk,
     reading::room::{PORTION, Reading, Room, SMALL, Stopped},
     site::memory::{Held, ROOM_WAIT},
 };
@@ -22,7 +22,7 @@ const TURN_WAIT: Duration = Duration::from_secs(10);
 /// Who reads, and what of which logs it may see.
 #[derive(Debug, Clone)]
 pub(crate) struct Reader {
-    pub(crate) app: Arc<App>,
+    pub(crate) desk: Arc<Desk>,
     pub(crate) caller: Caller,
     /// What it was let in for.
     pub(crate) permission: Permission,
@@ -32,14 +32,14 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// A reader of the log that it was let into.
-    pub(crate) fn of_one(app: &Arc<App>, caller: Caller, name: &str) -> Self {
+    pub(crate) fn of_one(desk: &Arc<Desk>, caller: Caller, name: &str) -> Self {
         let logs = vec![(name.to_owned(), Arc::clone(&caller.scope))];
-        Self { app: Arc::clone(app), caller, permission: Permission::Read, logs }
+        Self { desk: Arc::clone(desk), caller, permission: Permission::Read, logs }
     }
 
     /// The same, let in for receipts alone.
-    pub(crate) fn of_proofs(app: &Arc<App>, caller: Caller, name: &str) -> Self {
-        Self { permission: Permission::Prove, ..Self::of_one(app, caller, name) }
+    pub(crate) fn of_proofs(desk: &Arc<Desk>, caller: Caller, name: &str) -> Self {
+        Self { permission: Permission::Prove, ..Self::of_one(desk, caller, name) }
     }
 
     /// Who it is.
@@ -51,7 +51,7 @@ impl Reader {
     pub(crate) fn still_may(&self) -> Result<()> {
         let mut logs = self.logs.iter();
         logs.try_for_each(|(name, scope)| {
-            self.caller.still_may_in(&self.app.control, self.permission, name, scope)
+            self.caller.still_may_in(&self.desk.control, self.permission, name, scope)
         })
     }
 
@@ -77,7 +77,7 @@ impl Reader {
         &self,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let turn = self.app.searches.take(self.principal());
+        let turn = self.desk.searches.take(self.principal());
         let turn = tokio::time::timeout(TURN_WAIT, turn).await.map_err(|_| {
             ApiError::new(Code::Overloaded, "too many searches at once; try again").retry_after(2)
         })?;
@@ -114,7 +114,7 @@ impl Reader {
                 Ok(read) => return Ok(read),
                 Err(needed) => needed.max(PORTION),
             };
-            held = Some(self.app.memory.hold(self.principal(), needed, ROOM_WAIT).await?);
+            held = Some(self.desk.memory.hold(self.principal(), needed, ROOM_WAIT).await?);
             self.still_may()?;
         }
     }

@@ -2,8 +2,8 @@
 
 use crate::{
     access::{Scope, caller::Caller},
-    app::App,
     error::{ApiError, Result},
+    reading::desk::Desk,
     reading::{
         Order,
         cursor::{Bound, Cursor},
@@ -45,9 +45,9 @@ pub(crate) fn parsed(q: &str, now_us: i64) -> Result<Query> {
 }
 
 /// The search index of a log.
-pub(crate) fn index_of(app: &App, name: &str) -> Result<Arc<LogIndex>> {
-    app.log(name)?;
-    app.indexes.get(name).ok_or_else(|| {
+pub(crate) fn index_of(desk: &Desk, name: &str) -> Result<Arc<LogIndex>> {
+    desk.log(name)?;
+    desk.indexes.get(name).ok_or_else(|| {
         ApiError::new(
             Code::WrongKind,
             format!("log {name:?} cannot be searched: it takes raw entries, or its index cannot be opened"),
@@ -71,12 +71,12 @@ pub(crate) struct Wanted {
 /// A page of a search, and the memory it is held in.
 pub(crate) async fn find(reader: &Reader, wanted: Wanted) -> Result<(Page, Option<Held>)> {
     let Wanted { name, q, order, after, limit, at_head } = wanted;
-    let app = &reader.app;
-    let (log, search) = (app.log(&name)?, index_of(app, &name)?);
+    let desk = &reader.desk;
+    let (log, search) = (desk.log(&name)?, index_of(desk, &name)?);
     let bound = Bound { of: ("log", &name), q: &q, order };
     let cursor = after.map(|text| Cursor::decode(&text, bound)).transpose()?;
     let now_us =
-        cursor.as_ref().map_or_else(|| app.control.now().as_micros(), |cursor| cursor.now_us);
+        cursor.as_ref().map_or_else(|| desk.control.now().as_micros(), |cursor| cursor.now_us);
     let query = query(&reader.caller, &q, now_us)?;
     if at_head {
         reader.head(&search, &log).await?;
@@ -94,7 +94,7 @@ pub(crate) async fn find(reader: &Reader, wanted: Wanted) -> Result<(Page, Optio
     let next = next
         .map(|last| Cursor { now_us, beyond: [(name.clone(), Some(last))].into() }.encode(bound));
     let (indexed, size) = (hits.indexed, log.head().size);
-    let problem = app.indexes.said_problem(&name);
+    let problem = desk.indexes.said_problem(&name);
     Ok((Page { items: items.items, next, indexed, size, problem }, held))
 }
 
@@ -133,8 +133,8 @@ pub(crate) struct Around {
 /// The records around one, itself included, oldest first.
 pub(crate) async fn context(reader: &Reader, around: Around) -> Result<(Page, Option<Held>)> {
     let Around { name, record, by, n, after } = around;
-    let app = &reader.app;
-    let (log, search) = (app.log(&name)?, index_of(app, &name)?);
+    let desk = &reader.desk;
+    let (log, search) = (desk.log(&name)?, index_of(desk, &name)?);
     let (scope, read_from) = (Arc::clone(&reader.caller.scope), Arc::clone(&log));
     let middle = move |room: &mut Room| {
         let at = locate(room, &read_from, &record, &scope)?;

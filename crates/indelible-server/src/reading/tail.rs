@@ -3,12 +3,12 @@
 
 use crate::{
     error::Result,
-    http::answer::Facts,
     reading::{
         reader::Reader,
         room::{Reading, Room, SMALL},
         view::{Gathered, Rendered, look},
     },
+    trail::shown::Facts,
     trail::{Access, Outcome},
 };
 use indelible_index::{Query, Source};
@@ -47,7 +47,7 @@ impl Tail {
         mut at: u64,
         sender: &mpsc::Sender<Rendered>,
     ) -> Result<()> {
-        let (mut heads, mut stopping) = (self.log.follow(), reader.app.stopping.subscribe());
+        let (mut heads, mut stopping) = (self.log.follow(), reader.desk.stopping.subscribe());
         loop {
             tokio::select! {
                 head = heads.wait_for(|head| head.size > at) => if head.is_err() { return Ok(()) },
@@ -122,6 +122,6 @@ impl Tail {
             outcome: Outcome::Success,
             details,
         };
-        reader.app.trail.count(&access, &caller.origin).await
+        reader.desk.trail.count(&access, &caller.origin).await
     }
 }

@@ -12,8 +12,9 @@ use crate::{
         principal::{Asker, Concern},
     },
     error::{ApiError, Result},
-    http::answer::{Answer, Facts},
+    http::answer::Answer,
     redact,
+    trail::shown::Facts,
 };
 use axum::{
     Json,

@@ -4,13 +4,15 @@
 use crate::{
     access::{Permission, caller::Caller},
     app::App,
+    background::in_background,
     error::Result,
     http::{
-        answer::{Answer, Facts, Shown},
-        body::{Received, in_background, layout},
+        answer::Answer,
+        body::{Received, layout},
         params::Params,
     },
     intake::{Answered, Door, Staged, stage},
+    trail::shown::{Facts, Shown},
 };
 use axum::{
     body::Body,

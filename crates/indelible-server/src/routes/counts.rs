@@ -4,7 +4,7 @@ use crate::{
     access::caller::Caller,
     app::App,
     error::Result,
-    http::answer::{Answer, Shown},
+    http::answer::Answer,
     http::params::Params,
     reading::{
         count::{Counted, count as counted},
@@ -13,6 +13,7 @@ use crate::{
     },
     redact::redact,
     routes::search_logs::refused,
+    trail::shown::Shown,
 };
 use axum::{
     Json,
@@ -51,7 +52,7 @@ async fn in_one<C: Counted>(
     name: &str,
     wanted: &C,
 ) -> Result<Answer> {
-    let reader = Reader::of_one(app, caller, name);
+    let reader = Reader::of_one(&app.desk, caller, name);
     Ok(Answer::json(&counted(&reader, wanted, false).await?, wanted.asked()))
 }
 
@@ -63,7 +64,7 @@ async fn in_several<C: Counted>(
     wanted: &C,
 ) -> Result<Answer> {
     wanted.check()?;
-    let reader = match readable(app, caller, logs, None) {
+    let reader = match readable(&app.desk, caller, logs, None) {
         Ok(reader) => reader,
         Err(unreadable) => return refused(unreadable),
     };

@@ -5,10 +5,7 @@ use crate::{
     app::App,
     error::{ApiError, Result},
     http::params::Params,
-    http::{
-        answer::{Answer, Facts},
-        held,
-    },
+    http::{answer::Answer, held},
     reading::{
         Order,
         page::page,
@@ -18,7 +15,8 @@ use crate::{
         view::{locate, one},
     },
     redact::redact,
-    trail::ACCESS,
+    subject::ACCESS,
+    trail::shown::Facts,
 };
 use axum::extract::{Path, State};
 use indelible_api::{Code, ErrorBody, EventView, MAX_PAGE, SearchPage};
@@ -100,7 +98,7 @@ pub(crate) async fn list_events(
 ) -> Result<Answer> {
     check_limit(params.limit)?;
     let asked = params.asked();
-    let reader = Reader::of_one(&app, caller, &name);
+    let reader = Reader::of_one(&app.desk, caller, &name);
     let (page, held) = match params.q {
         Some(q) => {
             let at_head = params.consistency.is_some();
@@ -159,7 +157,7 @@ pub(crate) async fn show_event(
     Path((name, record)): Path<(String, String)>,
 ) -> Result<Answer> {
     let (log, scope) = (app.log(&name)?, Arc::clone(&caller.scope));
-    let reader = Reader::of_one(&app, caller, &name);
+    let reader = Reader::of_one(&app.desk, caller, &name);
     let (event, held) = reader.read(move |room| one(room, &log, &record, &scope)).await?;
     let facts = Facts::of_record(event.index);
     Ok(Answer::here(held::json(event, held).await?, facts))
@@ -175,7 +173,7 @@ pub(crate) async fn show_record(
     Path((name, record)): Path<(String, String)>,
 ) -> Result<Answer> {
     let (log, scope) = (app.log(&name)?, Arc::clone(&caller.scope));
-    let reader = Reader::of_one(&app, caller, &name);
+    let reader = Reader::of_one(&app.desk, caller, &name);
     let read = move |room: &mut Room| -> Reading<(u64, Vec<u8>)> {
         let index = locate(room, &log, &record, &scope)?;
         Ok((index, log.record(index)?))
@@ -200,7 +198,7 @@ pub(crate) async fn show_attachment(
     let missing =
         || ApiError::new(Code::RecordNotFound, format!("no attachment {sha256:?} in this log"));
     let attachment = Attachment::from_hex(&sha256).ok_or_else(missing)?;
-    let reader = Reader::of_one(&app, caller, &name);
+    let reader = Reader::of_one(&app.desk, caller, &name);
     let read = move |room: &mut Room| -> Reading<Vec<u8>> {
         // How large it is, is seen when it is read.
         room.look(MAX_ATTACHMENT)?;

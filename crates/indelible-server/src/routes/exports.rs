@@ -5,10 +5,11 @@ use crate::{
     app::App,
     control::new_id,
     error::{ApiError, Result},
-    http::answer::{Answer, Facts},
+    http::answer::Answer,
     jobs::export::Wanted,
     reading::search::{index_of, query},
     redact::redact,
+    trail::shown::Facts,
 };
 use axum::{
     Json,
@@ -71,7 +72,8 @@ pub(crate) async fn start_export(
     };
     let id = new_id("exp")?;
     let facts = facts.with("export", id.clone());
-    let export = app.exports.start(&app, caller, id, Wanted { log, search, query, manifest })?;
+    let export =
+        app.exports.start(&app.desk, caller, id, Wanted { log, search, query, manifest })?;
     Ok(Answer::here((StatusCode::ACCEPTED, Json(export)), facts))
 }
 

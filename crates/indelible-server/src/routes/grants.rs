@@ -8,8 +8,9 @@ use crate::{
         new_id,
     },
     error::{ApiError, Result},
-    http::answer::{Answer, Facts},
+    http::answer::Answer,
     routes::acts::{asker, no_credential, status},
+    trail::shown::Facts,
 };
 use axum::{
     Json,

@@ -10,8 +10,9 @@ use crate::{
         log::{LogCreated, LogPublished},
     },
     error::{ApiError, Result},
-    http::answer::{Answer, Facts},
+    http::answer::Answer,
     routes::acts::{asker, status},
+    trail::shown::Facts,
 };
 use axum::{
     Json,

@@ -3,15 +3,16 @@
 use crate::{
     access::caller::Caller,
     app::App,
+    background::in_background,
     error::{ApiError, Result},
-    http::answer::{Answer, Facts},
-    http::body::in_background,
+    http::answer::Answer,
     http::params::Params,
     reading::{
         reader::Reader,
         room::{Reading, Room},
         view::locate,
     },
+    trail::shown::Facts,
 };
 use axum::{
     extract::{Path, State},
@@ -74,7 +75,7 @@ pub(crate) async fn show_receipt(
         headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let json = accept.contains("application/json");
     let scope = Arc::clone(&caller.scope);
-    let reader = Reader::of_proofs(&app, caller, &name);
+    let reader = Reader::of_proofs(&app.desk, caller, &name);
     let read = move |room: &mut Room| -> Reading<(OfflineProof, String)> {
         let index = locate(room, &log, &record, &scope)?;
         Ok((log.prove(index, params.size)?, log.leaf_hash(index)?.to_string()))

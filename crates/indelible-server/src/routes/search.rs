@@ -6,10 +6,7 @@ use crate::{
     control::new_id,
     error::{ApiError, Result},
     http::params::Params,
-    http::{
-        answer::{Answer, Facts},
-        held,
-    },
+    http::{answer::Answer, held},
     reading::{
         reader::Reader,
         search::{self, Around, query},
@@ -17,6 +14,7 @@ use crate::{
         view::Rendered,
     },
     redact::redact,
+    trail::shown::Facts,
 };
 use axum::{
     extract::{Path, State},
@@ -69,7 +67,7 @@ pub(crate) async fn context(
         return Err(ApiError::invalid(format!("n is {n}, expected at most {}", MAX_PAGE / 2)));
     }
     let asked = Facts::default().with("by", redact(&by)).with("n", n).with_some("after", after);
-    let reader = Reader::of_one(&app, caller, &name);
+    let reader = Reader::of_one(&app.desk, caller, &name);
     let around = Around { name, record, by, n, after };
     let (page, held) = search::context(&reader, around).await?;
     let facts = Facts::of_records(page.items.iter().map(|item| item.index));
@@ -116,7 +114,7 @@ pub(crate) async fn tail(
         Some(after) => after.saturating_add(1),
         None => log.head().size,
     };
-    let (id, reader) = (new_id("tail")?, Reader::of_one(&app, caller, &name));
+    let (id, reader) = (new_id("tail")?, Reader::of_one(&app.desk, caller, &name));
     let asked = Facts::default().with("q", redact(&params.q)).with("stream", id.clone());
     let tail = Arc::new(Tail { log, query, id, asked: asked.clone() });
     let (sender, mut receiver) = mpsc::channel::<Rendered>(QUEUE);

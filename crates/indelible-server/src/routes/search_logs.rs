@@ -5,16 +5,14 @@ use crate::{
     app::App,
     error::Result,
     http::params::Params,
-    http::{
-        answer::{Answer, Facts, Shown, ShownOf},
-        held,
-    },
+    http::{answer::Answer, held},
     reading::{
         Order,
         logs::{self, Unreadable, Wanted},
     },
     redact::redact,
     routes::events::{Consistency, check_limit},
+    trail::shown::{Facts, Shown, ShownOf},
 };
 use axum::extract::State;
 use indelible_api::{ErrorBody, LogsPage};
@@ -80,7 +78,7 @@ pub(crate) async fn search_logs(
     let asked = params.asked();
     let LogsParams { q, logs, after, consistency, limit, order } = params;
     let wanted = Wanted { q, logs, order, after, limit, at_head: consistency.is_some() };
-    let (page, reader, held) = match logs::find(&app, caller, wanted).await {
+    let (page, reader, held) = match logs::find(&app.desk, caller, wanted).await {
         Ok(found) => found,
         Err(unreadable) => return refused(unreadable),
     };

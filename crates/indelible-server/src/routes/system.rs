@@ -4,7 +4,8 @@ use crate::{
     access::{Decision, Permission, caller::Caller, decide},
     app::App,
     error::{ApiError, Result},
-    http::answer::{Answer, Facts},
+    http::answer::Answer,
+    trail::shown::Facts,
 };
 use axum::{
     Extension,

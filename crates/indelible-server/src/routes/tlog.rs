@@ -3,13 +3,14 @@
 use crate::{
     access::{Permission, caller::Caller},
     app::App,
+    background::in_background,
     error::{ApiError, Result},
-    http::body::in_background,
     http::{
-        answer::{Answer, Facts},
+        answer::Answer,
         asked::{Asked, no_such_tile},
     },
     routes::proofs,
+    trail::shown::Facts,
 };
 use axum::{
     body::Body,

@@ -1,17 +1,18 @@
 //! Tokens: issue, list, revoke.
 
+use crate::subject::token_subject;
 use crate::{
     access::{caller::Caller, token::Secret},
     app::App,
     control::{
         error::ControlError,
-        fold::token_subject,
         new_id,
         token::{TokenIssued, TokenRevoked},
     },
     error::{ApiError, Result},
-    http::answer::{Answer, Facts},
+    http::answer::Answer,
     routes::acts::{asker, no_credential, status},
+    trail::shown::Facts,
 };
 use axum::{
     Json,

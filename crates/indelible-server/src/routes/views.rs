@@ -5,8 +5,9 @@ use crate::{
     app::App,
     control::view::{ViewDeleted, ViewSaved},
     error::{ApiError, Result},
-    http::answer::{Answer, Facts},
+    http::answer::Answer,
     routes::acts::{asker, no_credential},
+    trail::shown::Facts,
 };
 use axum::{
     Json,

@@ -88,7 +88,13 @@ impl Server {
         let shares = Shares::new(limits.connections, limits.connections_per_address);
         let (stopping, stopped) = watch::channel(false);
         let router = wrap(Arc::clone(&self.app), table::build(&self.app));
-        let chores = tokio::spawn(chores::run(Arc::clone(&self.app), self.tls.clone()));
+        let chores = tokio::spawn({
+            let (app, tls) = (Arc::clone(&self.app), self.tls.clone());
+            async move {
+                let write_down = |hourly| app.write_down(hourly, false);
+                chores::run(&app.metrics, write_down, tls).await;
+            }
+        });
         let mut connections = JoinSet::new();
         let mut stop = std::pin::pin!(stop);
         loop {

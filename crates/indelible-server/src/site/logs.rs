@@ -2,9 +2,9 @@
 
 use super::guard::Guard;
 use crate::{
-    control::{CONTROL, effects::Effects, fold::LogEntry},
+    control::{effects::Effects, fold::LogEntry},
     site::indexes::Indexes,
-    trail::ACCESS,
+    subject::{ACCESS, CONTROL},
 };
 use indelible_log::{DataDir, Kind, KnownCheckpoint, Log, LogError, Options};
 use indelible_store::StoreError;

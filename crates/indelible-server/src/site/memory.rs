@@ -1,5 +1,6 @@
-//! Memory for what is read and shown, in bytes: so much in all, so much for one
-//! principal. It is held from before the reading until the answer has left.
+//! Memory for what is large, bodies that come in and answers that go out, in bytes: so
+//! much in all, so much for one principal. Two pools: of bodies, held until their records
+//! are committed, and of answers, held from before the reading until they have left.
 
 use crate::error::{ApiError, Result};
 use indelible_api::Code;
@@ -46,7 +47,8 @@ impl Memory {
         Self::of(TOTAL)
     }
 
-    fn of(total: usize) -> Self {
+    /// `total` bytes for all.
+    pub(crate) fn of(total: usize) -> Self {
         let state = Mutex::new(State { free: total, has_huge: false, held: HashMap::new() });
         Self(Arc::new(Shared { share: total / 4, state, freed: Notify::new() }))
     }
@@ -67,7 +69,7 @@ impl Memory {
             }
         };
         tokio::time::timeout(wait, held).await.map_err(|_| {
-            let message = "too many large answers at once; try again, or ask for less at a time";
+            let message = "too much large data at once; try again, or in smaller parts";
             ApiError::new(Code::Overloaded, message).retry_after(2)
         })
     }

@@ -5,6 +5,7 @@
 //! and key were there before its event was; if they are not, they were lost, and the
 //! server says so.
 
+pub(crate) mod bodies;
 pub(crate) mod guard;
 pub(crate) mod indexes;
 pub(crate) mod logs;

@@ -1,7 +1,9 @@
 //! The OpenAPI document: what the handlers of the table say of themselves.
 
-use super::ROUTES;
-use utoipa::OpenApi;
+use utoipa::{
+    OpenApi,
+    openapi::{RefOr, path::Paths, schema::Schema},
+};
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -11,13 +13,14 @@ use utoipa::OpenApi;
 ))]
 struct Document;
 
+/// What one handler says of itself: the schemas of its bodies, and its operation.
+pub(super) type Part = (Vec<(String, RefOr<Schema>)>, Paths);
+
 /// The document as JSON.
-#[must_use]
-pub fn openapi_json() -> String {
+pub(super) fn document(parts: impl Iterator<Item = Part>) -> String {
     let mut document = Document::openapi();
     let mut components = document.components.take().unwrap_or_default();
-    for route in ROUTES.iter() {
-        let (schemas, paths, _) = (route.handler)();
+    for (schemas, paths) in parts {
         components.schemas.extend(schemas);
         for (path, item) in paths.paths {
             match document.paths.paths.get_mut(&path) {

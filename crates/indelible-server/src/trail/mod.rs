@@ -3,9 +3,10 @@
 
 mod counted;
 mod record;
+pub(crate) mod shown;
 
 pub(crate) use counted::network;
-pub(crate) use record::{Access, Outcome, SIGN_IN, actor};
+pub(crate) use record::{Access, Outcome, SIGN_IN};
 
 use crate::{
     error::{ApiError, Result},
@@ -19,8 +20,6 @@ use parking_lot::Mutex;
 use record::encode;
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
-/// Name of the log of accesses.
-pub(crate) const ACCESS: &str = "_access";
 /// Microseconds after which a credential seen again from an address signs in anew.
 const SESSION_US: i64 = 3_600_000_000;
 /// Entries of the tables below; past it the first is emptied, which only writes more.

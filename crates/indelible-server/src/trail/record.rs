@@ -1,6 +1,6 @@
 //! One access, and the event that says so.
 
-use crate::{origin::Origin, redact::redact};
+use crate::{origin::Origin, redact::redact, subject::actor};
 use indelible_api::Code;
 use indelible_event::Timestamp;
 use serde_json::{Map, Value, json};
@@ -45,21 +45,6 @@ impl Outcome {
             Self::Failure(code) => json!({ "result": "failure", "code": code.name() }),
         }
     }
-}
-
-/// A principal as the actor of an event.
-pub(crate) fn actor(principal: &str, name: Option<&str>) -> Value {
-    let kind = match principal.split(':').next() {
-        Some("oidc") => "user",
-        Some("system") => "system",
-        Some("anonymous") => "anonymous",
-        _ => "service",
-    };
-    let mut actor = json!({ "type": kind, "id": principal });
-    if let Some(name) = name {
-        actor["name"] = name.into();
-    }
-    actor
 }
 
 /// The native event of an access.

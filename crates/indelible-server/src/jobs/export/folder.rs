@@ -1,6 +1,6 @@
 //! The folder of an export: made for its maker alone, room left on its disk, facts kept.
 
-use super::{FACTS, FILE, Facts, Job};
+use super::job::{FACTS, FILE, Facts, Job};
 use parking_lot::Mutex;
 use std::{
     fs, io,

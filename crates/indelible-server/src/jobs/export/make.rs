@@ -1,17 +1,16 @@
 //! The making of an export: what the index finds, written record by record.
 
 use super::{
-    Facts, Job, KEPT_US, Wanted, deleted,
     folder::{create, leave_room, remove, write_facts},
-    not_written,
+    job::{Facts, Job, KEPT_US, Wanted, deleted, not_written},
     write::Writer,
 };
 use crate::{
     access::{Permission, Scope, caller::Caller},
-    app::App,
+    background::in_background,
     error::{ApiError, Result},
-    http::body::in_background,
     random::hex,
+    reading::desk::Desk,
     reading::{
         room::{Room, Stopped},
         view::view,
@@ -33,14 +32,14 @@ const PART: usize = 500;
 const LOOK: Duration = Duration::from_secs(2);
 /// Writes the file; returns what it is.
 pub(super) async fn make(
-    app: &Arc<App>,
+    desk: &Arc<Desk>,
     caller: &Caller,
     job: &Arc<Job>,
     order: Wanted,
 ) -> Result<Manifest> {
     let Wanted { log, search, query, mut manifest } = order;
     let (name, size) = (manifest.log.clone(), manifest.size);
-    reach(app, job, &search, &manifest).await?;
+    reach(desk, job, &search, &manifest).await?;
     let (owned, format, proofs) = (Arc::clone(job), manifest.format, manifest.proofs);
     let mut writer = in_background(move || {
         create(&owned.folder)
@@ -61,7 +60,7 @@ pub(super) async fn make(
                 .await?;
         let past = hits.indexes.last().is_some_and(|last| *last >= size);
         for part in hits.indexes.chunks(PART) {
-            check(app, caller, job, &manifest.log)?;
+            check(desk, caller, job, &manifest.log)?;
             let part: Vec<u64> = part.iter().copied().filter(|index| *index < size).collect();
             let (log, scope) = (Arc::clone(&log), Arc::clone(&caller.scope));
             let (folder, tree) = (job.folder.clone(), tree.clone());
@@ -95,11 +94,11 @@ fn stopped() -> ApiError {
 }
 
 /// Waits until the index has everything that is to be exported.
-async fn reach(app: &App, job: &Job, search: &LogIndex, manifest: &Manifest) -> Result<()> {
-    let (mut stopping, mut unwanted) = (app.stopping.subscribe(), job.unwanted.subscribe());
+async fn reach(desk: &Desk, job: &Job, search: &LogIndex, manifest: &Manifest) -> Result<()> {
+    let (mut stopping, mut unwanted) = (desk.stopping.subscribe(), job.unwanted.subscribe());
     let mut indexed = search.indexed();
     while *indexed.borrow_and_update() < manifest.size {
-        if app.indexes.stopped(&manifest.log).is_some() {
+        if desk.indexes.stopped(&manifest.log).is_some() {
             let message = "the index does not go on, and has not reached what is to be exported; the server's log says why";
             return Err(ApiError::new(Code::IndexBehind, message));
         }
@@ -114,14 +113,14 @@ async fn reach(app: &App, job: &Job, search: &LogIndex, manifest: &Manifest) -> 
 }
 
 /// Whether an export is to go on.
-fn check(app: &App, caller: &Caller, job: &Job, log: &str) -> Result<()> {
-    if *app.stopping.borrow() {
+fn check(desk: &Desk, caller: &Caller, job: &Job, log: &str) -> Result<()> {
+    if *desk.stopping.borrow() {
         return Err(stopped());
     }
     if *job.unwanted.borrow() {
         return Err(deleted());
     }
-    caller.still_may(&app.control, Permission::Read, log).map_err(|_| {
+    caller.still_may(&desk.control, Permission::Read, log).map_err(|_| {
         let message = "the credential lost its leave to read before it was finished";
         ApiError::new(Code::Forbidden, message)
     })
@@ -174,7 +173,7 @@ fn write_part(
 
 /// Leaves in the trail what became of an export, and only then says that it is done.
 pub(super) async fn finish(
-    app: &Arc<App>,
+    desk: &Arc<Desk>,
     caller: &Caller,
     job: &Arc<Job>,
     made: Result<Manifest>,
@@ -195,8 +194,8 @@ pub(super) async fn finish(
         }
         Err(error) => access.outcome = Outcome::Failure(error.code),
     }
-    let recorded = app.trail.record(&access, Some(&caller.origin)).await;
-    let now = app.control.now();
+    let recorded = desk.trail.record(&access, Some(&caller.origin)).await;
+    let now = desk.control.now();
     let kept = match recorded.and(made) {
         Ok(manifest) => {
             let expires = Timestamp::from_micros(now.as_micros() + KEPT_US);

@@ -3,24 +3,24 @@
 //! after a day; like the index it is derived, and the log does not depend on it.
 
 mod folder;
+mod job;
 mod make;
 mod write;
 
 use crate::{
-    access::{Scope, caller::Caller},
-    app::App,
+    access::caller::Caller,
     error::{ApiError, Result},
+    reading::desk::Desk,
     site::turns::Turns,
 };
 use folder::{leave_room, read, remove};
-use indelible_api::{Code, Export, ExportState, Manifest};
+use indelible_api::{Code, Export, ExportState};
 use indelible_event::Timestamp;
-use indelible_index::{LogIndex, Query};
-use indelible_log::Log;
+pub(crate) use job::Wanted;
+use job::{Job, KEPT_US, deleted, not_written};
 use make::{finish, make};
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fs, io, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc};
 use tokio::sync::watch;
 
 /// Exports that are written at a time; others wait.
@@ -30,10 +30,6 @@ const MAX_UNFINISHED: usize = 8;
 /// Exports that are kept, finished or not: of one principal, and of all.
 const MAX_KEPT: usize = 100;
 const MAX_ALL: usize = 1000;
-/// How long an export can be downloaded.
-const KEPT_US: i64 = 24 * 3_600_000_000;
-const FILE: &str = "file";
-const FACTS: &str = "export.json";
 
 /// The exports of a server.
 #[derive(Debug)]
@@ -41,46 +37,6 @@ pub(crate) struct Exports {
     folder: PathBuf,
     jobs: Mutex<BTreeMap<String, Arc<Job>>>,
     turns: Turns,
-}
-
-/// One export.
-#[derive(Debug)]
-pub(crate) struct Job {
-    export: Mutex<Export>,
-    /// What its maker could see: who can see less now does not get it.
-    scope: Scope,
-    folder: PathBuf,
-    ended_us: Mutex<Option<i64>>,
-    /// Turns true when it was deleted.
-    unwanted: watch::Sender<bool>,
-}
-
-/// What is kept beside the file.
-#[derive(Serialize, Deserialize)]
-struct Facts {
-    export: Export,
-    scope: Scope,
-    ended_us: i64,
-}
-
-/// What an export is made from.
-pub(crate) struct Wanted {
-    pub(crate) log: Arc<Log>,
-    pub(crate) search: Arc<LogIndex>,
-    pub(crate) query: Query,
-    pub(crate) manifest: Manifest,
-}
-
-impl Job {
-    /// What it is, and how far.
-    pub(crate) fn show(&self) -> Export {
-        self.export.lock().clone()
-    }
-
-    /// Its file.
-    pub(crate) fn file(&self) -> PathBuf {
-        self.folder.join(FILE)
-    }
 }
 
 impl Exports {
@@ -157,7 +113,7 @@ impl Exports {
     /// Starts an export.
     pub(crate) fn start(
         &self,
-        app: &Arc<App>,
+        desk: &Arc<Desk>,
         caller: Caller,
         id: String,
         order: Wanted,
@@ -191,7 +147,7 @@ impl Exports {
             allow_one_more(&jobs, &export.made_by)?;
             jobs.insert(id, Arc::clone(&job));
         }
-        let (app, turns) = (Arc::clone(app), self.turns.clone());
+        let (desk, turns) = (Arc::clone(desk), self.turns.clone());
         tokio::spawn(async move {
             let mut unwanted = job.unwanted.subscribe();
             // What is deleted before its turn does not wait for it: nobody counts it.
@@ -200,10 +156,10 @@ impl Exports {
                 () = async { drop(unwanted.wait_for(|unwanted| *unwanted).await) } => None,
             };
             let made = match &turn {
-                Some(_) => make(&app, &caller, &job, order).await,
+                Some(_) => make(&desk, &caller, &job, order).await,
                 None => Err(deleted()),
             };
-            finish(&app, &caller, &job, made).await;
+            finish(&desk, &caller, &job, made).await;
         });
         Ok(export)
     }
@@ -236,16 +192,4 @@ fn allow_one_more(jobs: &BTreeMap<String, Arc<Job>>, principal: &str) -> Result<
         ));
     }
     Ok(())
-}
-
-fn deleted() -> ApiError {
-    ApiError::new(Code::EntryNotFound, "it was deleted")
-}
-
-fn not_written(error: &io::Error) -> ApiError {
-    if error.kind() == io::ErrorKind::StorageFull {
-        let message = "too little space is left where exports are written; nothing of it is kept, and the log is not touched by it";
-        return ApiError::new(Code::StorageFull, message);
-    }
-    ApiError::internal("the export could not be written; the server's log says why", error)
 }

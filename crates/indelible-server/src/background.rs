@@ -1,0 +1,13 @@
+//! Work beside the requests.
+
+use crate::error::Result;
+
+/// Runs CPU work of some milliseconds where it does not hold up other requests.
+pub(crate) async fn in_background<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
