@@ -22,4 +22,4 @@ mod verify;
 pub use client::{Client, Credentials};
 pub use error::ClientError;
 pub use log::{AppendOptions, LogClient, VerifiedReceipt};
-pub use verify::{UrlVerdict, verify_url};
+pub use verify::{UrlFault, UrlFinding, UrlVerdict, verify_url};

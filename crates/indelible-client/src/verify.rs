@@ -26,7 +26,7 @@ pub struct UrlVerdict {
     /// Size of the checkpoint held from before, where one was given and holds.
     pub since: Option<u64>,
     /// First index at fault, and what is wrong there; `None`: everything holds.
-    pub finding: Option<(Option<u64>, String)>,
+    pub finding: Option<UrlFinding>,
 }
 
 /// Requests in flight; the server answers them in parallel.
@@ -75,7 +75,7 @@ pub async fn verify_url(
     if let Some(finding) = check_upper_tiles(log, tile_roots, &mut verdict).await? {
         verdict.finding = Some(finding);
     } else if frontier.root() != checkpoint.root {
-        verdict.finding = Some((
+        verdict.finding = Some(UrlFinding::altered(
             None,
             format!(
                 "the records hash to root {}, the signed checkpoint of {size} records says {}",
@@ -86,6 +86,36 @@ pub async fn verify_url(
     }
     verdict.checkpoint = Some(checkpoint);
     Ok(verdict)
+}
+
+/// What does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UrlFinding {
+    /// What is wrong with it.
+    pub fault: UrlFault,
+    /// The first record that it is about, if it is about one.
+    pub index: Option<u64>,
+    /// For people.
+    pub message: String,
+}
+
+/// What is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UrlFault {
+    /// Bytes are not those that were signed.
+    Altered,
+    /// Something that a record names is not there.
+    Missing,
+}
+
+impl UrlFinding {
+    fn altered(index: Option<u64>, message: String) -> Self {
+        Self { fault: UrlFault::Altered, index, message }
+    }
+
+    fn missing(index: Option<u64>, message: String) -> Self {
+        Self { fault: UrlFault::Missing, index, message }
+    }
 }
 
 struct Fetched {
@@ -104,7 +134,7 @@ async fn fetch_bundle(log: &LogClient, index: u64, size: u64) -> Result<Fetched>
     Ok(Fetched { bundle, tile, width, leaves })
 }
 
-type Finding = Option<(Option<u64>, String)>;
+type Finding = Option<UrlFinding>;
 
 /// Compares a bundle with its hash tile and adds its records to the tree.
 async fn check_bundle(
@@ -117,7 +147,7 @@ async fn check_bundle(
     let first = index * TILE_WIDTH;
     verdict.tiles += 2;
     if fetched.leaves.len() != usize::from(fetched.width) {
-        return Ok(Some((
+        return Ok(Some(UrlFinding::altered(
             Some(first),
             format!(
                 "entry bundle {index} has {} records, expected {}",
@@ -130,13 +160,13 @@ async fn check_bundle(
     let bad = fetched.leaves.iter().zip(told).position(|(leaf, told)| leaf.0 != *told);
     if let Some(at) = bad {
         let at = first + at as u64;
-        return Ok(Some((
+        return Ok(Some(UrlFinding::altered(
             Some(at),
             format!("record {at} does not hash to its leaf in the hash tile"),
         )));
     }
     if told.len() != fetched.leaves.len() {
-        return Ok(Some((
+        return Ok(Some(UrlFinding::altered(
             Some(first),
             format!("hash tile {index} has {} hashes, expected {}", told.len(), fetched.width),
         )));
@@ -168,13 +198,13 @@ async fn check_attachments(
         match log.attachment(&named).await {
             Ok(data) if Attachment::of(&data) == named => verdict.attachments += 1,
             Ok(_) => {
-                return Ok(Some((
+                return Ok(Some(UrlFinding::altered(
                     Some(index),
                     format!("the attachment of record {index} does not match its hash"),
                 )));
             }
             Err(ClientError::Api { status: 404, .. }) => {
-                return Ok(Some((
+                return Ok(Some(UrlFinding::missing(
                     Some(index),
                     format!("the attachment of record {index} is missing"),
                 )));
@@ -204,7 +234,7 @@ async fn check_upper_tiles(
             let same = told.len() == 32 * hashes.len()
                 && told.as_chunks::<32>().0.iter().zip(hashes).all(|(told, hash)| *told == hash.0);
             if !same {
-                return Ok(Some((
+                return Ok(Some(UrlFinding::altered(
                     None,
                     format!("{path} does not hold the roots of the tiles below it"),
                 )));

@@ -23,7 +23,12 @@ use crate::{
 use indelible_log::{DataDir, Log, LogError, chain};
 use indelible_store::StoreError;
 use ipnet::IpNet;
-use std::{net::SocketAddr, ops::Deref, path::PathBuf, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    ops::Deref,
+    path::PathBuf,
+    sync::Arc,
+};
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -152,6 +157,12 @@ impl App {
             oidc: self.oidc.as_ref(),
             trail: &self.trail,
         }
+    }
+
+    /// Whether an address is that of a proxy of ours.
+    pub(crate) fn is_proxy(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.trusted_proxies.iter().any(|network| network.contains(&address))
     }
 
     /// All logs by name.

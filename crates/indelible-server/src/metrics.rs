@@ -1,6 +1,6 @@
 //! Figures for operators, in the Prometheus text format.
 
-use indelible_log::Log;
+use indelible_log::Stats;
 use parking_lot::Mutex;
 use prometheus_client::{
     encoding::{
@@ -15,7 +15,7 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -40,10 +40,31 @@ pub(crate) struct Metrics {
     registry: Mutex<Registry>,
     requests: Family<RequestLabels, Counter>,
     chore_failures: Family<ChoreLabels, Counter>,
+    control_misfits: Gauge,
+    index_panics: Gauge,
     append_seconds: Histogram,
     appended_events: Counter,
     refused_appends: Counter,
     trail_seconds: Histogram,
+}
+
+/// How a log stands.
+#[derive(Debug)]
+pub(crate) struct LogFigures {
+    pub(crate) log: String,
+    pub(crate) stats: Stats,
+    pub(crate) is_accepting: bool,
+    /// Records that are not in its index yet, and whether that goes on; none without one.
+    pub(crate) index: Option<(u64, bool)>,
+}
+
+/// How the process stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ProcessFigures {
+    /// Events of `_control` that do not apply.
+    pub(crate) control_misfits: u64,
+    /// Steps of the indexes' threads that panicked.
+    pub(crate) index_panics: u64,
 }
 
 /// What is told of logs, and of which: made for each who asks.
@@ -51,24 +72,48 @@ pub(crate) struct Metrics {
 struct LogMetrics {
     size: Family<LogLabels, Gauge>,
     segments: Family<LogLabels, Gauge>,
+    unsealed_segments: Family<LogLabels, Gauge>,
+    sealing_failed: Family<LogLabels, Gauge>,
     accepting: Family<LogLabels, Gauge>,
+    index_lag: Family<LogLabels, Gauge>,
+    index_stopped: Family<LogLabels, Gauge>,
 }
 
 impl LogMetrics {
-    fn observe(&self, name: &str, log: &Log) {
-        let labels = LogLabels { log: name.to_owned() };
-        let stats = log.stats();
-        let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-        self.size.get_or_create(&labels).set(number(stats.size));
-        self.segments.get_or_create(&labels).set(number(stats.segments));
-        self.accepting.get_or_create(&labels).set(i64::from(log.stopped().is_none()));
+    fn observe(&self, figures: &LogFigures) {
+        let labels = LogLabels { log: figures.log.clone() };
+        let set = |family: &Family<LogLabels, Gauge>, value: u64| {
+            family.get_or_create(&labels).set(i64::try_from(value).unwrap_or(i64::MAX));
+        };
+        let stats = &figures.stats;
+        set(&self.size, stats.size);
+        set(&self.segments, stats.segments);
+        set(&self.unsealed_segments, stats.unsealed_segments);
+        set(&self.sealing_failed, stats.sealing_error.is_some().into());
+        set(&self.accepting, figures.is_accepting.into());
+        if let Some((lag, is_stopped)) = figures.index {
+            set(&self.index_lag, lag);
+            set(&self.index_stopped, is_stopped.into());
+        }
     }
 
     fn registry(self) -> Registry {
         let mut registry = Registry::with_prefix("indelible");
-        registry.register("log_size", "Records of a log", self.size);
-        registry.register("log_segments", "Sealed segments of a log", self.segments);
-        registry.register("log_accepting", "1 while a log accepts appends", self.accepting);
+        for (name, help, family) in [
+            ("log_size", "Records of a log", self.size),
+            ("log_segments", "Sealed segments of a log", self.segments),
+            (
+                "log_unsealed_segments",
+                "Full segments that wait to be sealed",
+                self.unsealed_segments,
+            ),
+            ("log_sealing_failed", "1 while sealing fails", self.sealing_failed),
+            ("log_accepting", "1 while a log accepts appends", self.accepting),
+            ("index_lag", "Records that are not in the index yet", self.index_lag),
+            ("index_stopped", "1 while an index does not go on", self.index_stopped),
+        ] {
+            registry.register(name, help, family);
+        }
         registry
     }
 }
@@ -79,6 +124,8 @@ impl Metrics {
             registry: Mutex::new(Registry::with_prefix("indelible")),
             requests: Family::default(),
             chore_failures: Family::default(),
+            control_misfits: Gauge::default(),
+            index_panics: Gauge::default(),
             // 100 µs to about 13 s.
             append_seconds: Histogram::new(exponential_buckets(0.0001, 2.0, 18)),
             appended_events: Counter::default(),
@@ -88,6 +135,16 @@ impl Metrics {
         };
         let mut registry = metrics.registry.lock();
         registry.register("http_requests", "Requests answered", metrics.requests.clone());
+        registry.register(
+            "control_misfits",
+            "Events of _control that have no effect because they do not apply",
+            metrics.control_misfits.clone(),
+        );
+        registry.register(
+            "index_panics",
+            "Steps of the indexes' threads that panicked since the start",
+            metrics.index_panics.clone(),
+        );
         registry.register(
             "chore_failures",
             "Rounds of the server's own chores that failed",
@@ -143,13 +200,16 @@ impl Metrics {
         self.refused_appends.inc();
     }
 
-    /// The metrics of these logs as text, and those of the process if `whole`.
-    pub(crate) fn render(&self, whole: bool, logs: &[(String, Arc<Log>)]) -> String {
+    /// The metrics of these logs as text, and those of the process, if they are given.
+    pub(crate) fn render(&self, process: Option<ProcessFigures>, logs: &[LogFigures]) -> String {
         let of_logs = LogMetrics::default();
-        logs.iter().for_each(|(name, log)| of_logs.observe(name, log));
+        logs.iter().for_each(|figures| of_logs.observe(figures));
         let mut text = String::new();
         let mut written = Ok(());
-        if whole {
+        if let Some(process) = process {
+            let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+            self.control_misfits.set(number(process.control_misfits));
+            self.index_panics.set(number(process.index_panics));
             written = encode_registry(&mut text, &self.registry.lock());
         }
         let written = written

@@ -146,7 +146,6 @@ impl Controller {
     }
 
     /// Events of `_control` that have no effect because they do not apply.
-    #[cfg_attr(not(test), expect(dead_code, reason = "shown by readiness and metrics"))]
     pub(crate) fn misfits(&self) -> Misfits {
         self.current().misfits.clone()
     }

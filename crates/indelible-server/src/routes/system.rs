@@ -5,6 +5,7 @@ use crate::{
     app::App,
     error::{ApiError, Result},
     http::answer::Answer,
+    metrics::{LogFigures, ProcessFigures},
     trail::shown::Facts,
 };
 use axum::{
@@ -14,7 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use indelible_api::{Code, ErrorBody, WhoAmI};
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The process is alive.
 #[utoipa::path(get, path = "/healthz", tag = "system", responses((status = 200, body = String)))]
@@ -50,12 +51,27 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>, caller: Caller) -> Resu
     let may = |permission, log: &str| {
         matches!(decide(&control, principal, permission, log, now), Decision::Allowed(_))
     };
-    let mut logs = app.logs();
-    logs.retain(|(name, _)| may(Permission::Describe, name));
-    let whole = principal
+    let indexes: BTreeMap<String, (u64, bool)> = app
+        .indexes
+        .states()
+        .into_iter()
+        .map(|state| (state.log, (state.lag, state.problem.is_some())))
+        .collect();
+    let logs = app.logs().into_iter().filter(|(name, _)| may(Permission::Describe, name));
+    let figures = logs.map(|(name, log)| LogFigures {
+        stats: log.stats(),
+        is_accepting: log.stopped().is_none(),
+        index: indexes.get(&name).copied(),
+        log: name,
+    });
+    let is_whole = principal
         .grants(&control, now)
         .any(|grant| grant.log == "*" && Permission::Observe.is_in(grant.role));
-    let text = app.metrics.render(whole, &logs);
+    let process = is_whole.then(|| ProcessFigures {
+        control_misfits: app.control.misfits().count,
+        index_panics: app.indexes.panics(),
+    });
+    let text = app.metrics.render(process, &figures.collect::<Vec<_>>());
     Ok(Answer::nothing(typed(text, "application/openmetrics-text; version=1.0.0; charset=utf-8")))
 }
 

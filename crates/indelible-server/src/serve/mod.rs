@@ -111,7 +111,7 @@ impl Server {
                     continue;
                 }
             };
-            let Some(place) = shares.take(address.ip()) else {
+            let Some(place) = shares.take(address.ip(), self.app.is_proxy(address.ip())) else {
                 tracing::debug!(peer = %address, "no place for another connection from there");
                 continue;
             };

@@ -43,12 +43,12 @@ impl Shares {
     }
 
     /// A place for a connection from `address`; `None` if its network has its share, or
-    /// if nobody has more than it.
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+    /// if all places are taken and nobody has more than it. A proxy stands for many.
+    pub(super) fn take(self: &Arc<Self>, address: IpAddr, is_proxy: bool) -> Option<Place> {
         let network = network(address);
         let mut taken = self.taken.lock();
         let own = taken.of.get(&network).map_or(0, VecDeque::len);
-        if own >= self.per_network {
+        if own >= self.per_network && !is_proxy {
             return None;
         }
         if taken.all >= self.places {
@@ -104,10 +104,11 @@ mod tests {
     #[test]
     fn a_newcomer_finds_a_place_however_many_others_have() {
         let shares = Shares::new(100, 40);
-        let held: Vec<Place> = (0..200).filter_map(|n| shares.take(address(2 + n % 5))).collect();
+        let held: Vec<Place> =
+            (0..200).filter_map(|n| shares.take(address(2 + n % 5), false)).collect();
         assert!(held.len() >= 100, "{}", held.len());
         assert_eq!(shares.taken.lock().all, 100);
-        let newcomer = shares.take(address(1));
+        let newcomer = shares.take(address(1), false);
         assert!(newcomer.is_some());
         assert_eq!(shares.taken.lock().all, 100);
         drop((held, newcomer));
@@ -118,12 +119,13 @@ mod tests {
     #[test]
     fn a_network_has_its_share_and_no_more() {
         let shares = Shares::new(100, 40);
-        let held: Vec<Place> = (0..60).filter_map(|_| shares.take(address(2))).collect();
+        let held: Vec<Place> = (0..60).filter_map(|_| shares.take(address(2), false)).collect();
         assert_eq!(held.len(), 40);
+        assert!(shares.take(address(2), true).is_some());
         // Where all have the same, nobody gives way.
         let full = Shares::new(2, 2);
-        let held = (full.take(address(2)), full.take(address(3)));
-        assert!(full.take(address(2)).is_none() && full.take(address(4)).is_none());
+        let held = (full.take(address(2), false), full.take(address(3), false));
+        assert!(full.take(address(2), false).is_none() && full.take(address(4), false).is_none());
         drop(held);
     }
 }

@@ -33,7 +33,6 @@ const PROBLEM: &str = "the index does not go on; the server's log says why";
 
 /// How an index stands.
 #[derive(Debug, Clone)]
-#[cfg_attr(not(test), expect(dead_code, reason = "for metrics and readiness"))]
 pub(crate) struct IndexState {
     pub(crate) log: String,
     /// Records of the log that are not in the index yet.
@@ -113,7 +112,6 @@ impl Indexes {
     }
 
     /// How every index stands.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for metrics and readiness"))]
     pub(crate) fn states(&self) -> Vec<IndexState> {
         // Not under the lock: the problems have their own.
         let all: Vec<_> = {
@@ -129,7 +127,6 @@ impl Indexes {
     }
 
     /// Steps that panicked since the start: defects.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for metrics"))]
     pub(crate) fn panics(&self) -> u64 {
         self.shared.panics.load(Ordering::Relaxed)
     }

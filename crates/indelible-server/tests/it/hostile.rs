@@ -332,5 +332,13 @@ async fn metrics_are_of_the_callers_logs() {
     assert!(!seen.contains("merger") && !seen.contains("http_requests"), "{seen}");
     let all = server.text("/metrics").await;
     assert!(all.contains("merger") && all.contains("http_requests"), "{all}");
+    for figure in [
+        "indelible_control_misfits 0",
+        "indelible_index_panics 0",
+        "indelible_index_stopped{log=\"prod\"} 0",
+        "indelible_log_unsealed_segments{log=\"prod\"} 0",
+    ] {
+        assert!(all.contains(figure), "{figure} in {all}");
+    }
     server.stop().await;
 }

@@ -9,7 +9,7 @@ use crate::{
     trust::{read_checkpoint, read_key},
 };
 use anyhow::{Context as _, bail};
-use indelible_client::{ClientError, UrlVerdict, verify_url};
+use indelible_client::{ClientError, UrlFault, UrlVerdict, verify_url};
 use indelible_log::{
     DataDir, chain,
     verify::{Coverage, FindingKind, Verdict, verify_store},
@@ -383,14 +383,15 @@ fn report_directory(
 }
 
 fn report_url(global: &Global, verdict: &UrlVerdict, started: Instant) -> anyhow::Result<ExitCode> {
-    let kind = verdict.finding.as_ref().map(|(_, message)| {
-        if message.ends_with("is missing") { FindingKind::Missing } else { FindingKind::Altered }
+    let kind = verdict.finding.as_ref().map(|finding| match finding.fault {
+        UrlFault::Missing => FindingKind::Missing,
+        UrlFault::Altered => FindingKind::Altered,
     });
     if global.json {
         output::json(&json!({
             "verdict": kind.map_or("holds", word),
-            "first_bad_index": verdict.finding.as_ref().and_then(|(index, _)| *index),
-            "findings": verdict.finding.iter().map(|(index, message)| json!({ "kind": kind.map(word), "index": index, "message": message })).collect::<Vec<_>>(),
+            "first_bad_index": verdict.finding.as_ref().and_then(|finding| finding.index),
+            "findings": verdict.finding.iter().map(|finding| json!({ "kind": kind.map(word), "index": finding.index, "message": finding.message })).collect::<Vec<_>>(),
             "coverage": { "from": 0, "to": verdict.records, "records": verdict.records, "record_bytes": verdict.record_bytes, "tiles": verdict.tiles,
                 "attachments": verdict.attachments, "checkpoints": 1 + u64::from(verdict.since.is_some()), "since": verdict.since,
                 "checkpoint": verdict.checkpoint.as_ref().map(|c| json!({ "origin": c.origin, "size": c.size, "root": c.root.to_string() })) },
@@ -398,12 +399,12 @@ fn report_url(global: &Global, verdict: &UrlVerdict, started: Instant) -> anyhow
         return Ok(kind.map_or(ExitCode::SUCCESS, exit_code));
     }
     match (&verdict.finding, &verdict.checkpoint) {
-        (Some((index, message)), _) => {
-            let at = index.map_or_else(String::new, |index| {
+        (Some(finding), _) => {
+            let at = finding.index.map_or_else(String::new, |index| {
                 format!("  first bad index {STRONG}{index}{STRONG:#}")
             });
             line(format_args!("{BAD}{}{BAD:#}{at}", kind.map_or("altered", word)));
-            line(format_args!("  {message}"));
+            line(format_args!("  {}", finding.message));
         }
         (None, Some(checkpoint)) => line(format_args!(
             "{GOOD}holds{GOOD:#}  {STRONG}{}{STRONG:#} records of {}, root {}",
