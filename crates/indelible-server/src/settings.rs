@@ -57,7 +57,7 @@ pub struct Limits {
     pub connections_per_address: usize,
     /// Compressed bodies unpacked at a time; more wait.
     pub large_bodies: usize,
-    /// Bytes that bodies hold beyond the first MiB of each, until their records are
+    /// Bytes that bodies over 64 KiB hold, until their records are
     /// committed. A credential has a quarter of it at most.
     pub body_memory: usize,
     /// Searches at a time; more wait for their turn.

@@ -1,6 +1,6 @@
 //! Request bodies: read in bounded memory and time, decompressed, told apart.
 //!
-//! **Memory.** What a body takes beyond its first MiB is taken from a pool first, and given
+//! **Memory.** What a body takes beyond its first 64 KiB is taken from a pool, and given
 //! back when the records are committed or the body is dropped. Nobody has more than a
 //! quarter of the pool. **Time.** A body keeps arriving, and at a least rate. Work on
 //! bodies, decompression, begins when they are complete: a body that dribbles holds
@@ -25,13 +25,17 @@ use indelible_api::{Code, MAX_BODY_BYTES, NDJSON};
 use std::{io::Read, time::Duration};
 use tokio::time::Instant;
 
-/// Bytes of a body that are nobody's business.
-const SMALL: usize = 1 << 20;
+/// Bytes of a body that are nobody's business: so much for each connection at most.
+const SMALL: usize = 64 << 10;
+/// Bytes that a body is inflated to before memory is taken for it.
+const INFLATED: usize = 1 << 20;
 /// Memory is taken in parts of this many bytes.
 const PART: usize = 4 << 20;
 /// Bytes in a second that a body must arrive with, after a while.
 const RATE: u64 = 16 << 10;
 const GRACE: Duration = Duration::from_secs(10);
+/// Bytes that reading to the end wants free behind the last.
+const PROBE: usize = 64 << 10;
 /// Largest body of a route that takes JSON.
 const MAX_JSON: usize = 64 << 10;
 
@@ -146,14 +150,14 @@ impl Bodies {
         let _turn = self.work.acquire().await;
         let Received { bytes, mut hold } = received;
         let (bytes, small) = in_background(move || {
-            let small = inflate(encoding, &bytes, SMALL.min(limit))?;
+            let small = inflate(encoding, &bytes, INFLATED.min(limit))?;
             Ok((bytes, small))
         })
         .await?;
         if let Some(small) = small {
             return Ok(Received { bytes: small, hold });
         }
-        if limit <= SMALL {
+        if limit <= INFLATED {
             return Err(too_large(limit));
         }
         hold.grow(limit).await?;
@@ -229,7 +233,10 @@ fn inflate(encoding: Encoding, source: &[u8], limit: usize) -> Result<Option<Vec
             Box::new(decoder)
         }
     };
+    // All at once: growing by doubling holds three times what is held for it, and pages
+    // that are not written to cost nothing.
     let mut bytes = Vec::new();
+    bytes.reserve_exact(limit.saturating_add(PROBE));
     let read = reader.by_ref().take(limit as u64 + 1).read_to_end(&mut bytes);
     read.map_err(|e| ApiError::invalid(format!("the body does not decompress: {e}")))?;
     Ok((bytes.len() <= limit).then_some(bytes))
@@ -253,7 +260,7 @@ pub(crate) fn layout(headers: &HeaderMap) -> Result<Layout> {
     }
 }
 
-const _: () = assert!(MAX_BODY_BYTES > SMALL);
+const _: () = assert!(MAX_BODY_BYTES > INFLATED && INFLATED > SMALL);
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests state their expectations by failing")]
