@@ -2,24 +2,14 @@
 //! anything is decided, so that nothing hangs on which of several spellings was sent.
 
 use crate::error::{ApiError, Result};
-use axum::{
-    extract::Request,
-    middleware::Next,
-    response::{IntoResponse as _, Response},
-};
-
-/// The layer before all routes.
-pub(crate) async fn canonical(request: Request, next: Next) -> Response {
-    match check(request.uri().path()) {
-        Ok(()) => next.run(request).await,
-        Err(error) => error.into_response(),
-    }
-}
 
 /// Whether every octet of the path is written in the one way it can be: unreserved
 /// characters (RFC 3986 §2.3) as they are, others perhaps encoded with upper-case hex,
 /// never a `/` within a segment, no empty segment and none of dots, UTF-8 throughout.
-fn check(path: &str) -> Result<()> {
+///
+/// # Errors
+/// What is spelled otherwise.
+pub(super) fn check(path: &str) -> Result<()> {
     let refused = |why: &str| {
         Err(ApiError::invalid(format!(
             "the path is not in its canonical form ({why}); send each segment encoded once, with only what must be encoded"
@@ -53,7 +43,9 @@ fn check(path: &str) -> Result<()> {
                 return refused("an encoded slash or control character");
             }
         }
-        if percent_encoding::percent_decode_str(segment).decode_utf8().is_err() {
+        if segment.contains('%')
+            && percent_encoding::percent_decode_str(segment).decode_utf8().is_err()
+        {
             return refused("not UTF-8");
         }
     }

@@ -1,7 +1,7 @@
 //! What wraps all routes: a name for each request, limits of its address, one spelling
 //! of its path, headers of its answer.
 
-use super::{canonical::canonical, gate::Served};
+use super::{canonical, gate::Served};
 use crate::{
     access::peer::Peer,
     app::App,
@@ -51,7 +51,6 @@ pub(crate) fn wrap(app: Arc<App>, routes: Router<Arc<App>>) -> Router {
                 "this path does not take this method; see /openapi.json",
             )
         })
-        .layer(middleware::from_fn(canonical))
         // Bodies are bounded where they are read.
         .layer(DefaultBodyLimit::disable())
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
@@ -92,7 +91,7 @@ async fn finish(State(app): State<Arc<App>>, mut request: Request, next: Next) -
     let origin =
         Arc::new(Origin::of(peer.address, request.headers(), &app.trusted_proxies, id.clone()));
     let method = named(request.method());
-    let mut response = match arrive(&app, method, &origin).await {
+    let mut response = match arrive(&app, method, request.uri().path(), &origin).await {
         Err(error) => error.into_response(),
         Ok(()) => {
             request.extensions_mut().insert(origin);
@@ -125,6 +124,7 @@ async fn finish(State(app): State<Arc<App>>, mut request: Request, next: Next) -
 async fn arrive(
     app: &App,
     method: Option<&'static str>,
+    path: &str,
     origin: &Origin,
 ) -> crate::error::Result<()> {
     if let Some(refused) = app.entrance().turns_away(origin) {
@@ -141,7 +141,7 @@ async fn arrive(
         return Err(refused.error);
     }
     match method {
-        Some(_) => Ok(()),
+        Some(_) => canonical::check(path),
         None => Err(ApiError::new(Code::NotImplemented, "no route takes this method")),
     }
 }
