@@ -23,7 +23,7 @@ use shares::Shares;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::watch,
     task::JoinSet,
 };
@@ -31,6 +31,12 @@ use tower::ServiceExt as _;
 
 /// Bytes of a request's head at most, and of an answer's parts that wait together.
 const MAX_HEAD: usize = 64 << 10;
+
+/// Bytes of an answer that the system takes before the peer has read them; it doubles
+/// what it is told.
+const SEND_BUFFER: u32 = 256 << 10;
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
 
 /// A server that is bound to its address and has its logs open.
 #[derive(Debug)]
@@ -55,9 +61,7 @@ impl Server {
             Some(files) => Some(Arc::new(Tls::open(files)?)),
             None => None,
         };
-        let listener = TcpListener::bind(config.listen)
-            .await
-            .map_err(|e| StartError::Listen(config.listen, e))?;
+        let listener = listen(config.listen).map_err(|e| StartError::Listen(config.listen, e))?;
         let app = Arc::new(App::open(config)?);
         let operator_token = app.begin(access).await?;
         Ok(Self { app, listener, tls, operator_token })
@@ -148,6 +152,16 @@ impl Server {
         // Closing waits for the sequencers; a panic there has ended the process.
         drop(tokio::task::spawn_blocking(move || app.close()).await);
     }
+}
+
+/// Listens. What is accepted inherits the bound on what the system buffers of answers:
+/// whoever opens connections and never reads makes us copy so much for each.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// One connection.
