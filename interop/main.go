@@ -204,14 +204,12 @@ func verify(verifier note.Verifier, record []byte, index int64, texts []string, 
 	return tlog.CheckRecord(proof, tree.size, tree.root, index, tlog.RecordHash(record))
 }
 
-// checkTree verifies the checkpoint of a size and that the latest one continues it.
+// checkTree verifies that the latest checkpoint continues the tree of a size; the
+// checkpoint of that size too, where the log had a head of it and so signed one.
 func (s server) checkTree(verifier note.Verifier, size int64, latest checkpoint) error {
-	older, err := s.checkpoint(verifier, fmt.Sprintf("?size=%d", size))
-	if err != nil {
-		return err
-	}
 	var answer struct {
-		Proof []string `json:"proof"`
+		Proof    []string `json:"proof"`
+		FromRoot string   `json:"from_root"`
 	}
 	if err := s.json(fmt.Sprintf("/v1/logs/%s/consistency?from=%d&to=%d", s.log, size, latest.size), &answer); err != nil {
 		return err
@@ -220,7 +218,18 @@ func (s server) checkTree(verifier note.Verifier, size int64, latest checkpoint)
 	if err != nil {
 		return err
 	}
-	return tlog.CheckTree(proof, latest.size, latest.root, older.size, older.root)
+	root, err := tlog.ParseHash(answer.FromRoot)
+	if err != nil {
+		return err
+	}
+	older, err := s.checkpoint(verifier, fmt.Sprintf("?size=%d", size))
+	switch {
+	case err == nil && older.root != root:
+		return fmt.Errorf("the signed root is %v, the told one %v", older.root, root)
+	case err != nil && (size == latest.size || !strings.Contains(err.Error(), "was signed")):
+		return err
+	}
+	return tlog.CheckTree(proof, latest.size, latest.root, size, root)
 }
 
 // tamper serves the server's answers with one byte of one path changed.
