@@ -64,7 +64,7 @@ pub use batch::{Batch, BatchError, Committed, MAX_BATCH_BYTES, MAX_BATCH_RECORDS
 pub use data_dir::{DataDir, check_log_name};
 pub use error::{AppendError, LogError, Result, chain};
 pub use key_store::KeyStore;
-pub use log::{Log, Receipt, StageError, Stats};
+pub use log::{Lead, Log, Receipt, StageError, Stats};
 pub use manifest::{Kind, Manifest};
 pub use segment::{BUNDLE_RECORDS as RECORDS_PER_BUNDLE, SEGMENT_RECORDS as RECORDS_PER_SEGMENT};
 pub use shared::Head;

@@ -10,7 +10,7 @@ use crate::{
     queue::{QueueBytes, block_on},
     segment::{self, BUNDLE_RECORDS},
     shared::Shared,
-    threads,
+    threads::{self, Committer},
 };
 use indelible_event::{
     Attachment, Envelope, EventError, Format, Payload, RecordHeader, Timestamp, format_named,
@@ -21,7 +21,7 @@ use indelible_tlog::{
     Checkpoint, Hash, NodeReader as _, OfflineProof, TilePath, VerifyingKey, consistency_proof,
     inclusion_proof, leaf_hash, root,
 };
-use parking_lot::Mutex;
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use std::{ops::Range, sync::Arc, thread::JoinHandle};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use uuid::Uuid;
@@ -40,10 +40,25 @@ pub struct Log {
     requests: Mutex<Option<mpsc::Sender<Request>>>,
     heads: watch::Receiver<Arc<Head>>,
     stopped: Arc<Mutex<Option<Arc<str>>>>,
+    committer: Arc<Mutex<Option<Committer>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Held while a key is replaced.
     replacing: Mutex<()>,
     queue: QueueBytes,
+}
+
+/// A caller's turn to commit in its own thread; see [`Log::lead`].
+#[derive(Debug)]
+pub struct Lead<'a>(MappedMutexGuard<'a, Committer>);
+
+impl Lead<'_> {
+    /// Commits a batch; returns when it is durable.
+    ///
+    /// # Errors
+    /// Those of [`Log::append`].
+    pub fn commit(mut self, batch: Batch) -> std::result::Result<Committed, AppendError> {
+        self.0.commit_one(batch)
+    }
 }
 
 /// What one appended event gets.
@@ -119,6 +134,7 @@ impl Log {
             requests: Mutex::new(Some(running.requests)),
             heads: running.heads,
             stopped: running.stopped,
+            committer: running.committer,
             threads: Mutex::new(running.threads),
             replacing: Mutex::default(),
             queue: QueueBytes::new(options.max_queued_bytes),
@@ -246,7 +262,24 @@ impl Log {
     /// # Errors
     /// [`AppendError`] tells whether the batch was refused or its fate is unknown.
     pub fn append(&self, batch: Batch) -> std::result::Result<Committed, AppendError> {
-        block_on(self.submit(batch))
+        match self.lead() {
+            Some(lead) => lead.commit(batch),
+            None => block_on(self.submit(batch)),
+        }
+    }
+
+    /// The right to commit here and now in the caller's thread, if nobody else commits
+    /// and lately nobody came beside another. Holds up everybody else's commits; keep it
+    /// no longer than the one commit takes.
+    #[must_use]
+    pub fn lead(&self) -> Option<Lead<'_>> {
+        // What was accepted before the log was closed is committed by its thread.
+        if self.requests.lock().is_none() {
+            return None;
+        }
+        let committer = self.committer.try_lock()?;
+        let committer = MutexGuard::try_map(committer, Option::as_mut).ok()?;
+        committer.is_alone().then_some(Lead(committer))
     }
 
     /// Appends a batch from async code. Once the returned future was polled the
