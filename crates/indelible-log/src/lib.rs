@@ -58,17 +58,19 @@ mod segment;
 mod shared;
 mod stepper;
 mod threads;
+mod told;
 pub mod verify;
 
 pub use batch::{Batch, BatchError, Committed, MAX_BATCH_BYTES, MAX_BATCH_RECORDS, Placed};
 pub use data_dir::{DataDir, check_log_name};
 pub use error::{AppendError, LogError, Result, chain};
 pub use key_store::KeyStore;
-pub use log::{Lead, Log, Receipt, StageError, Stats};
+pub use log::{Lead, Log};
 pub use manifest::{Kind, Manifest};
 pub use segment::{BUNDLE_RECORDS as RECORDS_PER_BUNDLE, SEGMENT_RECORDS as RECORDS_PER_SEGMENT};
 pub use shared::Head;
 pub use stepper::Stepper;
+pub use told::{Receipt, StageError, Stats};
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 

@@ -11,10 +11,10 @@ use crate::{
     segment::{self, BUNDLE_RECORDS},
     shared::Shared,
     threads::{self, Committer},
+    told::{Receipt, StageError, Stats},
 };
 use indelible_event::{
-    Attachment, Envelope, EventError, Format, Payload, RecordHeader, Timestamp, format_named,
-    record_id,
+    Attachment, Envelope, Format, Payload, RecordHeader, Timestamp, format_named, record_id,
 };
 use indelible_store::Store;
 use indelible_tlog::{
@@ -59,59 +59,6 @@ impl Lead<'_> {
     pub fn commit(mut self, batch: Batch) -> std::result::Result<Committed, AppendError> {
         self.0.commit_one(batch)
     }
-}
-
-/// What one appended event gets.
-#[derive(Debug, Clone)]
-pub struct Receipt {
-    /// Index of the record.
-    pub index: u64,
-    /// Id of the event.
-    pub id: String,
-    /// Leaf hash of the record.
-    pub leaf_hash: Hash,
-    /// Whether the record is new, or the same event was there already.
-    pub created: bool,
-    /// A checkpoint that covers it.
-    pub head: Arc<Head>,
-}
-
-/// Why an event could not join a batch.
-#[derive(Debug, thiserror::Error)]
-pub enum StageError {
-    /// It is not an event of its format.
-    #[error(transparent)]
-    Event(#[from] EventError),
-    /// It is over the limit for one event.
-    #[error("event of {0} bytes is over the limit of 16777216")]
-    TooLarge(usize),
-    /// The batch is full.
-    #[error(transparent)]
-    Batch(#[from] BatchError),
-    /// The log takes raw entries only.
-    #[error("the log was created raw and takes entries, not events")]
-    Raw,
-    /// An attachment could not be stored, or the log not be read.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// The append was not acknowledged.
-    #[error(transparent)]
-    Append(#[from] AppendError),
-}
-
-/// Figures of a log, for operators.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stats {
-    /// Records.
-    pub size: u64,
-    /// Sealed segments.
-    pub segments: u64,
-    /// Bytes of sealed records before compression.
-    pub sealed_record_bytes: u64,
-    /// Whole segments that wait to be sealed.
-    pub unsealed_segments: u64,
-    /// Why the last attempt to seal failed, until one succeeds.
-    pub sealing_error: Option<Arc<str>>,
 }
 
 impl Log {
