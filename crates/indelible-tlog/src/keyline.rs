@@ -305,9 +305,12 @@ mod tests {
             let holds = |size, keys: &[&SigningKey]| {
                 line.checkpoint(checkpoint(size, keys).as_bytes()).map(|found| found.size)
             };
-            for (size, alone) in
-                [(0, [true; 3]), (10, [true; 3]), (11, [false, true, true]), (26, [false, false, true])]
-            {
+            for (size, alone) in [
+                (0, [true; 3]),
+                (10, [true; 3]),
+                (11, [false, true, true]),
+                (26, [false, false, true]),
+            ] {
                 for (key, counts) in [&one, &two, &three].into_iter().zip(alone) {
                     assert_eq!(holds(size, &[key]).is_ok(), counts, "{size}");
                     // During an overlap both sign.
@@ -330,9 +333,8 @@ mod tests {
     fn announcements_are_one_line_or_refused() {
         let (one, two, three) = (key(1), key(2), key(3));
         let first = announcement(&one, &two, 10);
-        let read = |trusted: &SigningKey, notes: &[String]| {
-            KeyLine::read(trusted.verifying_key(), notes)
-        };
+        let read =
+            |trusted: &SigningKey, notes: &[String]| KeyLine::read(trusted.verifying_key(), notes);
         assert_eq!(read(&two, std::slice::from_ref(&first)).unwrap().keys().len(), 2);
         // The old key, stolen, announces another: beside the true one, or in its place.
         let fork = announcement(&one, &three, 12);
