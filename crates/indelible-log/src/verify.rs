@@ -11,7 +11,9 @@ mod hash;
 
 use crate::{
     LogError, attachment,
+    chain::{Break, Chain},
     error::chain,
+    features,
     frame::{self, Found, Frame},
     ids::Runs,
     journal, keys,
@@ -22,7 +24,9 @@ use crate::{
 use hash::{Named, Problem, SegmentResult, frontier_at, hash_entries, hash_segment, scale};
 use indelible_event::Attachment;
 use indelible_store::{Blob, Store, StoreError};
-use indelible_tlog::{Checkpoint, CheckpointError, Frontier, Hash, NoteError, VerifyingKey};
+use indelible_tlog::{
+    Checkpoint, CheckpointError, Frontier, Hash, KeyLine, NoteError, VerifyingKey,
+};
 use rayon::prelude::*;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -104,12 +108,12 @@ pub fn verify_store(
     since: Option<&str>,
     progress: Progress<'_>,
 ) -> Verdict {
-    let (keys, refused) = match keys::vouched(store, key) {
-        Ok(keys) => (keys, None),
-        Err(error) => (vec![key.clone()], Some(error)),
+    let (line, refused) = match keys::line(store, key) {
+        Ok(line) => (line, None),
+        Err(error) => (KeyLine::new(key.clone()), Some(error)),
     };
     let mut check =
-        Check { store, keys, progress, done: AtomicU64::new(0), verdict: Verdict::default() };
+        Check { store, line, progress, done: AtomicU64::new(0), verdict: Verdict::default() };
     if let Some(error) = refused {
         check.fail(None, &error);
     }
@@ -138,8 +142,8 @@ impl Verdict {
 
 struct Check<'a> {
     store: &'a dyn Store,
-    /// The pinned key and those that it vouches for, oldest first.
-    keys: Vec<VerifyingKey>,
+    /// The keys of which the pinned one is one.
+    line: KeyLine,
     progress: Progress<'a>,
     done: AtomicU64,
     verdict: Verdict,
@@ -158,6 +162,9 @@ type NamedBlob = (String, Arc<dyn Blob>);
 impl Check<'_> {
     fn run(&mut self, since: Option<&str>) -> Result<(), LogError> {
         let kind = self.manifest();
+        if let Err(error) = features::check(self.store, self.line.keys()) {
+            self.fail(None, &error);
+        }
         self.secret_key();
         // Journals first: what a running server seals and deletes in between is then
         // both open here and in a segment listed below.
@@ -165,7 +172,7 @@ impl Check<'_> {
         let segments = self.open_segments()?;
         let mut vouched = self.seal_checkpoints(&segments);
         if let Some(note) = since {
-            match Checkpoint::verify_any(note.as_bytes(), &self.keys) {
+            match self.line.checkpoint(note.as_bytes()) {
                 Ok(checkpoint) => vouched.push(Vouched {
                     checkpoint,
                     found_in: "the checkpoint held from before".into(),
@@ -180,11 +187,30 @@ impl Check<'_> {
                 ),
             }
         }
+        match keys::vouched(self.store, &self.line) {
+            Err(error) => self.fail(None, &error),
+            Ok(notes) => vouched.extend(notes.into_iter().map(|(found_in, size, root)| {
+                let origin = self.line.first().name().to_owned();
+                let checkpoint = Checkpoint::new(origin, size, root);
+                Vouched { checkpoint, found_in, since: false }
+            })),
+        }
         let mut attachments = BTreeSet::new();
         let sealed = self.hash_segments(&segments, &vouched, kind, &mut attachments);
         let Some((frontier, mut roots)) = sealed else { return Ok(()) };
-        self.hash_journals(&journals, frontier, &vouched, &mut roots, kind, &mut attachments)?;
+        let named = segments.iter().map(|(_, footer)| footer.link);
+        let chain = Chain::new(frontier.size(), named);
+        self.hash_journals(
+            &journals,
+            chain,
+            frontier,
+            &vouched,
+            &mut roots,
+            kind,
+            &mut attachments,
+        )?;
         self.compare(vouched, &roots);
+        self.unsigned_tail();
         self.attachments(&attachments);
         match Runs::verify_all(self.store) {
             Ok(bytes) => self.verdict.coverage.file_bytes += bytes,
@@ -198,12 +224,7 @@ impl Check<'_> {
     }
 
     fn manifest(&mut self) -> Kind {
-        let first = self.keys.first().cloned();
-        let read = first.map_or_else(
-            || Err(LogError::Invalid("no key".to_owned())),
-            |first| Manifest::read(self.store, &first),
-        );
-        match read {
+        match Manifest::read(self.store, self.line.first()) {
             Ok(manifest) => manifest.kind,
             Err(error) => {
                 self.fail(None, &error);
@@ -216,11 +237,11 @@ impl Check<'_> {
     /// it; but if it is there it must be the one that signs this log.
     fn secret_key(&mut self) {
         match keys::secrets(self.store) {
-            Ok(found) if found.iter().all(|key| self.keys.contains(key)) => {
+            Ok(found) if found.iter().all(|key| self.line.keys().contains(key)) => {
                 self.verdict.coverage.key_checked = !found.is_empty();
             }
             Ok(found) => {
-                let other = found.iter().find(|key| !self.keys.contains(key));
+                let other = found.iter().find(|key| !self.line.keys().contains(key));
                 let message = format!(
                     "the secret key in the folder is that of {}, for which the pinned key does not vouch",
                     other.map_or_else(String::new, ToString::to_string)
@@ -281,8 +302,11 @@ impl Check<'_> {
         for (segment, footer) in segments {
             let end = (segment.number + 1) * SEGMENT_RECORDS;
             let found_in = segment.path().to_owned();
-            match Checkpoint::verify_any(&footer.note, &self.keys) {
-                Ok(checkpoint) if checkpoint.size >= end => {
+            if let Err(error) = footer.signed(segment, &self.line) {
+                self.fail(Some(end - SEGMENT_RECORDS), &error);
+            }
+            match self.line.checkpoint(&footer.note) {
+                Ok(checkpoint) if checkpoint.size >= end && checkpoint.size == footer.link.end => {
                     vouched.push(Vouched { checkpoint, found_in, since: false })
                 }
                 Ok(_) => {
@@ -359,6 +383,7 @@ impl Check<'_> {
     fn hash_journals(
         &mut self,
         journals: &[NamedBlob],
+        mut chain: Chain,
         mut frontier: Frontier,
         vouched: &[Vouched],
         roots: &mut BTreeMap<u64, Hash>,
@@ -368,27 +393,19 @@ impl Check<'_> {
         let sealed = frontier.size();
         let wanted: BTreeSet<u64> = vouched.iter().map(|v| v.checkpoint.size).collect();
         let mut notes = Vec::new();
-        let mut next = None;
         for (path, blob) in journals {
             self.verdict.coverage.file_bytes += blob.size();
             let mut at = 0;
             while let Some(found) = self.next_frame(path, blob.as_ref(), at)? {
                 let end = found.first + u64::from(found.count);
-                let follows = next.map_or(found.first <= sealed, |next| found.first == next);
-                if self.verdict.coverage.incomplete_tail || !follows || found.count == 0 {
-                    let expected = next.unwrap_or(sealed);
-                    let message = format!(
-                        "{path} goes on with record {}, record {expected} is missing",
-                        found.first
-                    );
-                    self.verdict.findings.push(Finding {
-                        kind: FindingKind::Missing,
-                        index: Some(expected),
-                        message,
-                    });
+                let follows = match self.verdict.coverage.incomplete_tail {
+                    true => Err(Break::Hole(chain.last().map_or(sealed, |last| last.end))),
+                    false => chain.follow(&found),
+                };
+                if let Err(found_break) = follows {
+                    self.verdict.findings.push(broken(path, &found, found_break));
                     return Ok(());
                 }
-                next = Some(end);
                 at = found.end;
                 self.verdict.coverage.commits += 1;
                 if end <= sealed {
@@ -488,15 +505,17 @@ impl Check<'_> {
             .par_iter()
             .filter_map(|(path, found)| {
                 let end = found.first + u64::from(found.count);
-                let problem = match Checkpoint::verify_any(&found.note, &self.keys) {
+                let root = roots.get(&end);
+                let agrees = root.map_or(end < sealed, |root| *root == found.root);
+                if found.note.is_empty() && agrees {
+                    return None;
+                }
+                let problem = match self.line.checkpoint(&found.note) {
                     Err(source) => LogError::Checkpoint { path: path.clone(), source },
                     Ok(checkpoint) => {
                         // Frames of records that are sealed meanwhile: their root is
                         // that of the segments, known only at some sizes.
-                        let root = roots.get(&end);
-                        let holds = checkpoint.size == end
-                            && root.map_or(end < sealed, |root| *root == checkpoint.root);
-                        if holds {
+                        if agrees && checkpoint.size == end && checkpoint.root == found.root {
                             return None;
                         }
                         crate::error::damaged(
@@ -518,8 +537,10 @@ impl Check<'_> {
             self.fail(index, &error);
         }
         let last = frames
-            .last()
-            .and_then(|(_, found)| Checkpoint::verify_any(&found.note, &self.keys).ok());
+            .iter()
+            .rev()
+            .find(|(_, found)| !found.note.is_empty())
+            .and_then(|(_, found)| self.line.checkpoint(&found.note).ok());
         self.verdict.coverage.head = last;
     }
 
@@ -560,6 +581,19 @@ impl Check<'_> {
         }
     }
 
+    /// Records that no checkpoint vouches for might be anybody's.
+    fn unsigned_tail(&mut self) {
+        let Coverage { records, head, .. } = &self.verdict.coverage;
+        let signed = head.as_ref().map_or(0, |head| head.size);
+        if signed < *records && self.verdict.findings.is_empty() {
+            self.verdict.findings.push(Finding {
+                kind: FindingKind::Unverifiable,
+                index: Some(signed),
+                message: format!("no checkpoint vouches for the records from {signed} on"),
+            });
+        }
+    }
+
     /// Every attachment that a record names is there and whole, and so is every other.
     fn attachments(&mut self, named: &BTreeSet<Named>) {
         let missing: Vec<Problem> = named
@@ -597,16 +631,38 @@ impl Check<'_> {
     }
 }
 
+/// A frame that does not follow the one before it.
+fn broken(path: &str, found: &Frame, found_break: Break) -> Finding {
+    match found_break {
+        Break::Hole(expected) => Finding {
+            kind: FindingKind::Missing,
+            index: Some(expected),
+            message: format!(
+                "{path} goes on with record {}, record {expected} is missing",
+                found.first
+            ),
+        },
+        Break::Other(problem) => Finding {
+            kind: FindingKind::Altered,
+            index: Some(found.first),
+            message: format!("{path}: {problem}"),
+        },
+    }
+}
+
 fn kind_of(error: &LogError) -> FindingKind {
     match error {
         LogError::Damaged { .. } | LogError::Forked { .. } | LogError::Key { .. } => {
             FindingKind::Altered
         }
         LogError::Checkpoint {
-            source: CheckpointError::Note(NoteError::Unsigned) | CheckpointError::Origin { .. },
+            source:
+                CheckpointError::Note(NoteError::Unsigned | NoteError::Replaced { .. })
+                | CheckpointError::Origin { .. },
             ..
         } => FindingKind::Unverifiable,
         LogError::Checkpoint { .. } => FindingKind::Altered,
+        LogError::NewerFormat { .. } => FindingKind::Unverifiable,
         LogError::NoLog(_)
         | LogError::RolledBack { .. }
         | LogError::NoRecord(_)
