@@ -1,11 +1,11 @@
 //! Hashing of segments and frames, record by record.
 
-use crate::{
-    LogError,
-    manifest::Kind,
-    segment::{self, BUNDLE_RECORDS, Footer, SEGMENT_BUNDLES, SEGMENT_RECORDS, Segment},
-};
+use super::damaged;
 use indelible_event::{Attachment, Envelope, Payload};
+use indelible_log::{
+    Kind, LogError, RECORDS_PER_BUNDLE as BUNDLE_RECORDS, RECORDS_PER_SEGMENT as SEGMENT_RECORDS,
+    stored::{self, BUNDLE_LEVEL, BUNDLES_PER_SEGMENT, SEGMENT_LEVEL, Segment},
+};
 use indelible_tlog::{BundleEntries, Frontier, Hash, leaf_hash};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,21 +33,20 @@ pub(super) type Problem = (Option<u64>, LogError);
 /// Hashes every record of a segment and checks it against its seal.
 pub(super) fn hash_segment(
     segment: &Segment,
-    footer: &Footer,
     wanted: &BTreeSet<u64>,
     kind: Kind,
 ) -> Result<SegmentResult, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut frontier = Frontier::new();
     let mut result = SegmentResult {
-        root: segment.trailer.root,
+        root: segment.root(),
         partial: wanted.iter().filter(|n| **n == 0).map(|n| (*n, Frontier::new())).collect(),
         record_bytes: 0,
         attachments: BTreeSet::new(),
     };
-    for bundle in 0..SEGMENT_BUNDLES {
-        let first = segment.number * SEGMENT_RECORDS + bundle as u64 * BUNDLE_RECORDS;
-        let raw = match segment.bundle(footer, bundle) {
+    for bundle in 0..BUNDLES_PER_SEGMENT {
+        let first = segment.number() * SEGMENT_RECORDS + bundle as u64 * BUNDLE_RECORDS;
+        let raw = match segment.bundle(bundle) {
             Ok(raw) => raw,
             Err(error) => {
                 problems.push((Some(first), error));
@@ -56,16 +55,16 @@ pub(super) fn hash_segment(
         };
         let leaves = hash_entries(&raw, first, kind, &mut result.attachments)
             .filter(|leaves| leaves.len() as u64 == BUNDLE_RECORDS);
-        let sound = leaves
-            .as_ref()
-            .is_some_and(|leaves| footer.roots.get(bundle) == Some(&segment::fold(leaves)));
+        let sound = leaves.as_ref().is_some_and(|leaves| {
+            segment.bundle_roots().get(bundle) == Some(&stored::fold(leaves))
+        });
         let Some(leaves) = leaves.filter(|_| sound) else {
             let problem = format!(
                 "records {first} to {} do not hash to the bundle's root",
                 first + BUNDLE_RECORDS - 1
             );
-            let offset = segment.bundle_offset(footer, bundle);
-            problems.push((Some(first), crate::error::damaged(segment.path(), offset, problem)));
+            let offset = segment.bundle_offset(bundle);
+            problems.push((Some(first), damaged(segment.path(), offset, problem)));
             continue;
         };
         result.record_bytes += raw.len() as u64 - 2 * BUNDLE_RECORDS;
@@ -76,32 +75,32 @@ pub(super) fn hash_segment(
             let mut inside = Frontier::new();
             for (leaf, size) in leaves.iter().zip(within + 1..within + BUNDLE_RECORDS) {
                 inside.push(*leaf, |_, _, _| {});
-                let before = frontier.scaled(segment::BUNDLE_LEVEL);
+                let before = frontier.scaled(BUNDLE_LEVEL);
                 let joined = before.and_then(|before| before.join(&inside));
                 if let Some(joined) = joined.filter(|_| wanted.contains(&size)) {
                     result.partial.insert(size, joined);
                 }
             }
         }
-        frontier.push(footer.roots[bundle], |_, _, _| {});
+        frontier.push(segment.bundle_roots()[bundle], |_, _, _| {});
         let size = within + BUNDLE_RECORDS;
         if size < SEGMENT_RECORDS
             && wanted.contains(&size)
-            && let Some(whole) = frontier.scaled(segment::BUNDLE_LEVEL)
+            && let Some(whole) = frontier.scaled(BUNDLE_LEVEL)
         {
             result.partial.insert(size, whole);
         }
     }
-    if problems.is_empty() && frontier.root() != segment.trailer.root {
+    if problems.is_empty() && frontier.root() != segment.root() {
         problems.push((
-            Some(segment.number * SEGMENT_RECORDS),
-            crate::error::damaged(segment.path(), 0, "bundles do not lead to the segment root"),
+            Some(segment.number() * SEGMENT_RECORDS),
+            damaged(segment.path(), 0, "bundles do not lead to the segment root"),
         ));
     }
-    if result.record_bytes != segment.trailer.record_bytes && problems.is_empty() {
+    if result.record_bytes != segment.record_bytes() && problems.is_empty() {
         problems.push((
-            Some(segment.number * SEGMENT_RECORDS),
-            crate::error::damaged(segment.path(), 0, "trailer has another number of bytes"),
+            Some(segment.number() * SEGMENT_RECORDS),
+            damaged(segment.path(), 0, "trailer has another number of bytes"),
         ));
     }
     if problems.is_empty() { Ok(result) } else { Err(problems) }
@@ -143,5 +142,5 @@ pub(super) fn frontier_at(segments: &Frontier, partial: &Frontier) -> Option<Has
 
 /// A frontier that counts segments as one that counts records: the same nodes.
 pub(super) fn scale(segments: &Frontier) -> Option<Frontier> {
-    segments.scaled(segment::SEGMENT_LEVEL)
+    segments.scaled(SEGMENT_LEVEL)
 }

@@ -9,18 +9,12 @@
 
 mod hash;
 
-use crate::{
-    LogError, attachment,
-    error::chain,
-    frame::{self, Found, Frame},
-    ids::Runs,
-    journal, keys,
-    manifest::{Kind, Manifest},
-    open::list_journals,
-    segment::{self, Footer, SEGMENT_RECORDS, Segment},
-};
 use hash::{Named, Problem, SegmentResult, frontier_at, hash_entries, hash_segment, scale};
 use indelible_event::Attachment;
+use indelible_log::{
+    Kind, LogError, RECORDS_PER_SEGMENT, chain,
+    stored::{self, Commit, Found, Segment},
+};
 use indelible_store::{Blob, Store, StoreError};
 use indelible_tlog::{Checkpoint, CheckpointError, Frontier, Hash, NoteError, VerifyingKey};
 use rayon::prelude::*;
@@ -104,7 +98,7 @@ pub fn verify_store(
     since: Option<&str>,
     progress: Progress<'_>,
 ) -> Verdict {
-    let (keys, refused) = match keys::vouched(store, key) {
+    let (keys, refused) = match stored::vouched_keys(store, key) {
         Ok(keys) => (keys, None),
         Err(error) => (vec![key.clone()], Some(error)),
     };
@@ -186,7 +180,7 @@ impl Check<'_> {
         self.hash_journals(&journals, frontier, &vouched, &mut roots, kind, &mut attachments)?;
         self.compare(vouched, &roots);
         self.attachments(&attachments);
-        match Runs::verify_all(self.store) {
+        match stored::id_runs(self.store) {
             Ok(bytes) => self.verdict.coverage.file_bytes += bytes,
             Err(error) => self.fail(None, &error),
         }
@@ -201,7 +195,7 @@ impl Check<'_> {
         let first = self.keys.first().cloned();
         let read = first.map_or_else(
             || Err(LogError::Invalid("no key".to_owned())),
-            |first| Manifest::read(self.store, &first),
+            |first| stored::manifest(self.store, &first),
         );
         match read {
             Ok(manifest) => manifest.kind,
@@ -215,7 +209,7 @@ impl Check<'_> {
     /// The secret key is not part of the evidence, and an auditor's copy does not have
     /// it; but if it is there it must be the one that signs this log.
     fn secret_key(&mut self) {
-        match keys::secrets(self.store) {
+        match stored::secret_keys(self.store) {
             Ok(found) if found.iter().all(|key| self.keys.contains(key)) => {
                 self.verdict.coverage.key_checked = !found.is_empty();
             }
@@ -238,8 +232,7 @@ impl Check<'_> {
 
     fn open_journals(&self) -> Result<Vec<NamedBlob>, LogError> {
         let mut open = Vec::new();
-        for number in list_journals(self.store)? {
-            let path = journal::path(number);
+        for path in stored::journals(self.store)? {
             match self.store.open(&path) {
                 Ok(blob) => open.push((path, blob)),
                 // Sealed since it was listed.
@@ -251,47 +244,40 @@ impl Check<'_> {
     }
 
     /// Opens every segment; a hole in their row is a finding.
-    fn open_segments(&mut self) -> Result<Vec<(Segment, Footer)>, LogError> {
+    fn open_segments(&mut self) -> Result<Vec<Segment>, LogError> {
         let mut numbers = BTreeSet::new();
         for path in self.store.list("segments")? {
-            match segment::number(&path) {
+            match stored::segment_number(&path) {
                 Some(number) => drop(numbers.insert(number)),
-                None => {
-                    self.fail(None, &crate::error::damaged(&path, 0, "not the name of a segment"))
-                }
+                None => self.fail(None, &damaged(&path, 0, "not the name of a segment")),
             }
         }
         let count = numbers.last().map_or(0, |last| last + 1);
         let mut segments = Vec::new();
         for number in 0..count {
-            let opened = Segment::open(self.store, number).and_then(|segment| {
-                let footer = segment.footer()?;
-                Ok((segment, footer))
-            });
-            match opened {
+            match Segment::open(self.store, number) {
                 Ok(opened) => segments.push(opened),
-                Err(error) => self.fail(Some(number * SEGMENT_RECORDS), &error),
+                Err(error) => self.fail(Some(number * RECORDS_PER_SEGMENT), &error),
             }
         }
         Ok(segments)
     }
 
-    fn seal_checkpoints(&mut self, segments: &[(Segment, Footer)]) -> Vec<Vouched> {
+    fn seal_checkpoints(&mut self, segments: &[Segment]) -> Vec<Vouched> {
         let mut vouched = Vec::new();
-        for (segment, footer) in segments {
-            let end = (segment.number + 1) * SEGMENT_RECORDS;
+        for segment in segments {
+            let end = (segment.number() + 1) * RECORDS_PER_SEGMENT;
             let found_in = segment.path().to_owned();
-            match Checkpoint::verify_any(&footer.note, &self.keys) {
+            match Checkpoint::verify_any(segment.note(), &self.keys) {
                 Ok(checkpoint) if checkpoint.size >= end => {
                     vouched.push(Vouched { checkpoint, found_in, since: false })
                 }
                 Ok(_) => {
-                    let error =
-                        crate::error::damaged(&found_in, 0, "its checkpoint does not cover it");
-                    self.fail(Some(end - SEGMENT_RECORDS), &error);
+                    let error = damaged(&found_in, 0, "its checkpoint does not cover it");
+                    self.fail(Some(end - RECORDS_PER_SEGMENT), &error);
                 }
                 Err(source) => self.fail(
-                    Some(end - SEGMENT_RECORDS),
+                    Some(end - RECORDS_PER_SEGMENT),
                     &LogError::Checkpoint { path: found_in, source },
                 ),
             }
@@ -303,23 +289,23 @@ impl Check<'_> {
     /// at each vouched size below it; `None` when one cannot be hashed.
     fn hash_segments(
         &mut self,
-        segments: &[(Segment, Footer)],
+        segments: &[Segment],
         vouched: &[Vouched],
         kind: Kind,
         attachments: &mut BTreeSet<Named>,
     ) -> Option<(Frontier, BTreeMap<u64, Hash>)> {
-        let expected = segments.len() as u64 * SEGMENT_RECORDS;
+        let expected = segments.len() as u64 * RECORDS_PER_SEGMENT;
         let hashed: Vec<Result<SegmentResult, Vec<Problem>>> = segments
             .par_iter()
-            .map(|(segment, footer)| {
-                let first = segment.number * SEGMENT_RECORDS;
+            .map(|segment| {
+                let first = segment.number() * RECORDS_PER_SEGMENT;
                 let wanted = vouched
                     .iter()
                     .filter_map(|v| v.checkpoint.size.checked_sub(first))
-                    .filter(|n| *n < SEGMENT_RECORDS);
-                let result = hash_segment(segment, footer, &wanted.collect(), kind);
-                let done =
-                    self.done.fetch_add(SEGMENT_RECORDS, Ordering::Relaxed) + SEGMENT_RECORDS;
+                    .filter(|n| *n < RECORDS_PER_SEGMENT);
+                let result = hash_segment(segment, &wanted.collect(), kind);
+                let done = self.done.fetch_add(RECORDS_PER_SEGMENT, Ordering::Relaxed)
+                    + RECORDS_PER_SEGMENT;
                 (self.progress)(done, expected);
                 result
             })
@@ -328,18 +314,18 @@ impl Check<'_> {
         let mut frontier = Frontier::new();
         let mut roots = BTreeMap::new();
         let mut whole = complete;
-        for ((segment, _), result) in segments.iter().zip(hashed) {
+        for (segment, result) in segments.iter().zip(hashed) {
             let coverage = &mut self.verdict.coverage;
             coverage.segments += 1;
             coverage.file_bytes += segment.file_size();
             match result {
                 Ok(result) => {
-                    coverage.records += SEGMENT_RECORDS;
+                    coverage.records += RECORDS_PER_SEGMENT;
                     coverage.record_bytes += result.record_bytes;
                     attachments.extend(result.attachments);
                     for (offset, partial) in result.partial {
                         if let Some(joined) = frontier_at(&frontier, &partial) {
-                            roots.insert(segment.number * SEGMENT_RECORDS + offset, joined);
+                            roots.insert(segment.number() * RECORDS_PER_SEGMENT + offset, joined);
                         }
                     }
                     frontier.push(result.root, |_, _, _| {});
@@ -373,7 +359,7 @@ impl Check<'_> {
             self.verdict.coverage.file_bytes += blob.size();
             let mut at = 0;
             while let Some(found) = self.next_frame(path, blob.as_ref(), at)? {
-                let end = found.first + u64::from(found.count);
+                let end = found.end();
                 let follows = next.map_or(found.first <= sealed, |next| found.first == next);
                 if self.verdict.coverage.incomplete_tail || !follows || found.count == 0 {
                     let expected = next.unwrap_or(sealed);
@@ -389,7 +375,7 @@ impl Check<'_> {
                     return Ok(());
                 }
                 next = Some(end);
-                at = found.end;
+                at = found.next_at;
                 self.verdict.coverage.commits += 1;
                 if end <= sealed {
                     notes.push((path.clone(), found));
@@ -402,11 +388,7 @@ impl Check<'_> {
                 else {
                     self.fail(
                         Some(index),
-                        &crate::error::damaged(
-                            path,
-                            found.records_at,
-                            "frame does not hold its records",
-                        ),
+                        &damaged(path, found.records_at, "frame does not hold its records"),
                     );
                     return Ok(());
                 };
@@ -424,7 +406,7 @@ impl Check<'_> {
                     found.records.len() as u64 - 2 * u64::from(found.count);
                 (self.progress)(self.done.fetch_add(new, Ordering::Relaxed) + new, 0);
                 roots.insert(end, frontier.root());
-                notes.push((path.clone(), Frame { records: Vec::new(), ..found }));
+                notes.push((path.clone(), Commit { records: Vec::new(), ..found }));
             }
         }
         self.frame_checkpoints(&notes, roots, sealed);
@@ -438,19 +420,19 @@ impl Check<'_> {
         path: &str,
         blob: &dyn Blob,
         at: u64,
-    ) -> Result<Option<Frame>, LogError> {
+    ) -> Result<Option<Commit>, LogError> {
         const LOOKS: u32 = 20;
         for look in 1..=LOOKS {
-            match frame::read(blob, at)? {
-                Found::Frame(found) => return Ok(Some(found)),
+            match stored::commit_at(blob, at)? {
+                Found::Commit(found) => return Ok(Some(found)),
                 Found::End => return Ok(None),
-                Found::Torn { .. } => {
+                Found::Torn => {
                     self.incomplete(path, at);
                     return Ok(None);
                 }
                 Found::Damaged { offset, problem } => {
                     if look == LOOKS || !self.store.is_locked() {
-                        let error = crate::error::damaged(path, offset, problem);
+                        let error = damaged(path, offset, problem);
                         self.fail(Some(self.verdict.coverage.records), &error);
                         return Ok(None);
                     }
@@ -480,14 +462,14 @@ impl Check<'_> {
     /// Checks the checkpoint of every frame, signatures in parallel.
     fn frame_checkpoints(
         &mut self,
-        frames: &[(String, Frame)],
+        frames: &[(String, Commit)],
         roots: &BTreeMap<u64, Hash>,
         sealed: u64,
     ) {
         let problems: Vec<Problem> = frames
             .par_iter()
             .filter_map(|(path, found)| {
-                let end = found.first + u64::from(found.count);
+                let end = found.end();
                 let problem = match Checkpoint::verify_any(&found.note, &self.keys) {
                     Err(source) => LogError::Checkpoint { path: path.clone(), source },
                     Ok(checkpoint) => {
@@ -499,7 +481,7 @@ impl Check<'_> {
                         if holds {
                             return None;
                         }
-                        crate::error::damaged(
+                        damaged(
                             path,
                             found.records_at,
                             format!(
@@ -566,7 +548,7 @@ impl Check<'_> {
             .par_iter()
             .filter_map(|named| {
                 let attachment = Attachment { sha256: named.sha256, size: named.size };
-                attachment::get(self.store, &attachment)
+                stored::attachment(self.store, &attachment)
                     .err()
                     .map(|error| (Some(named.index), error))
             })
@@ -578,20 +560,14 @@ impl Check<'_> {
         // A crash between attachment and record leaves one that no record names.
         let known: BTreeSet<String> = named
             .iter()
-            .map(|n| attachment::path(&Attachment { sha256: n.sha256, size: n.size }))
+            .map(|n| stored::attachment_path(&Attachment { sha256: n.sha256, size: n.size }))
             .collect();
         for path in self.store.list("attachments").unwrap_or_default() {
             if known.contains(&path) {
                 continue;
             }
-            let whole = self.store.read(&path).map(|data| attachment::is_named(&path, &data));
-            match whole {
-                Ok(true) => {}
-                Ok(false) => self.fail(
-                    None,
-                    &crate::error::damaged(&path, 0, "attachment does not match its hash"),
-                ),
-                Err(error) => self.fail(None, &error.into()),
+            if let Err(error) = stored::attachment_at(self.store, &path) {
+                self.fail(None, &error);
             }
         }
     }
@@ -617,4 +593,9 @@ fn kind_of(error: &LogError) -> FindingKind {
         | LogError::KeyStore { .. }
         | LogError::Signing(_) => FindingKind::Unreadable,
     }
+}
+
+/// A problem with stored bytes.
+fn damaged(path: &str, offset: u64, problem: impl Into<String>) -> LogError {
+    LogError::Damaged { path: path.to_owned(), offset, problem: problem.into() }
 }
