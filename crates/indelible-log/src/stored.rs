@@ -216,12 +216,61 @@ impl Segment {
     }
 }
 
-/// Checks every byte of every id run against its checksums; returns how many they are.
+/// What an id run keeps of the id of a record: 36 bits of its hash; `None` if it has
+/// no id.
+#[must_use]
+pub fn id_hash(record: &[u8]) -> Option<u64> {
+    ids::short(record)
+}
+
+/// A run of ids over sealed segments, open.
+#[derive(Debug)]
+pub struct IdRun(ids::Run);
+
+impl IdRun {
+    /// Opens the run at a path.
+    ///
+    /// # Errors
+    /// [`crate::LogError::Damaged`], or what the system says.
+    pub fn open(store: &dyn Store, path: &str) -> Result<Self> {
+        ids::Run::open_at(store, path).map(Self)
+    }
+
+    /// The segments it is of.
+    #[must_use]
+    pub const fn segments(&self) -> std::ops::Range<u64> {
+        self.0.first_segment..self.0.first_segment + self.0.segments
+    }
+
+    /// Size of the file in bytes.
+    #[must_use]
+    pub fn file_size(&self) -> u64 {
+        self.0.file_size()
+    }
+
+    /// Lets what is read next come from the disk.
+    pub fn evict(&self) {
+        self.0.evict();
+    }
+
+    /// Reads every byte, and that the entries ascend and the filter is exactly theirs;
+    /// `visit` gets hash and index of each entry.
+    ///
+    /// # Errors
+    /// [`crate::LogError::Damaged`], or what the system says.
+    pub fn read_whole(&self, visit: impl FnMut(u64, u64)) -> Result<()> {
+        self.0.read_whole(visit)
+    }
+}
+
+/// Pairs of records whose ids have one hash, among runs and `more` (hash and index,
+/// ascending). A pair is a candidate: the records tell whether they have one id.
 ///
 /// # Errors
-/// The first run that does not hold.
-pub fn id_runs(store: &dyn Store) -> Result<u64> {
-    ids::Runs::verify_all(store)
+/// What the system says.
+pub fn id_pairs(runs: Vec<IdRun>, more: &[(u64, u64)], visit: impl FnMut(u64, u64)) -> Result<()> {
+    let runs: Vec<ids::Run> = runs.into_iter().map(|run| run.0).collect();
+    ids::pairs(&runs, more, visit)
 }
 
 /// Path of an attachment in its log's store.
