@@ -359,6 +359,11 @@ pub(crate) fn vouched(store: &dyn Store, pinned: &VerifyingKey) -> Result<Vec<Ve
     Ok(keys)
 }
 
+/// The keys that were announced, in order.
+pub(crate) fn announced(store: &dyn Store) -> Result<Vec<VerifyingKey>> {
+    Ok(announcements(store)?.into_iter().map(|found| found.announcement.key).collect())
+}
+
 /// The keys whose secrets are in the folder, as far as they can be read.
 pub(crate) fn secrets(store: &dyn Store) -> Result<Vec<VerifyingKey>> {
     let mut paths = vec![KEY_PATH.to_owned()];

@@ -66,7 +66,17 @@ pub fn verify_export(
             return failed(FindingKind::Unreadable, format!("{}: {error}", path.display()));
         }
     };
-    match signed(&note, key) {
+    check_note(file, &note, key, progress)
+}
+
+/// Verifies the file of an export against the manifest that the log signed.
+pub(crate) fn check_note(
+    file: &Path,
+    note: &[u8],
+    key: &VerifyingKey,
+    progress: &dyn Fn(u64, u64),
+) -> ExportVerdict {
+    match signed(note, key) {
         Ok((manifest, checkpoint)) => {
             let mut check = Check::new(file, &manifest, &checkpoint);
             check.run(progress);
