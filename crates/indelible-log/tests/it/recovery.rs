@@ -22,7 +22,7 @@ fn last_frame(root: &Path) -> (PathBuf, usize, usize) {
     for path in journals(root).into_iter().rev() {
         let bytes = fs::read(&path).unwrap();
         let mut starts =
-            (0..bytes.len()).step_by(512).filter(|at| bytes[*at..].starts_with(b"INDFRM1\n"));
+            (0..bytes.len()).step_by(512).filter(|at| bytes[*at..].starts_with(b"INDFRM2\n"));
         if let Some(start) = starts.next_back() {
             let end = bytes.iter().rposition(|b| *b != 0).unwrap() + 1;
             return (path, start, end.next_multiple_of(512));

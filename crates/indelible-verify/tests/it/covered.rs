@@ -7,7 +7,7 @@ use crate::{
 };
 use indelible_log::{DataDir, Kind, Log};
 use indelible_store::Store as _;
-use indelible_tlog::{Checkpoint, Signer as _, SigningKey};
+use indelible_tlog::{Announcement, SigningKey};
 use indelible_verify::{FindingKind, Unproven, verify_store};
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
@@ -76,76 +76,140 @@ fn an_id_run_of_other_records_is_found_and_so_is_an_id_that_occurs_twice() {
     }
 }
 
-/// A checkpoint of another history, signed with the stolen key, in the frame of records that
-/// are sealed: nobody hashed those.
-#[test]
-fn a_signed_fork_in_the_frame_of_sealed_records_is_found() {
-    let folder = tempfile::tempdir().unwrap();
-    let (store, log) = create(folder.path(), "prod", Kind::Raw);
-    let raw = |count: usize, prefix: &str| {
-        let mut batch = indelible_log::Batch::new();
-        (0..count).for_each(|n| batch.push_raw(format!("{prefix}{n}").as_bytes()).unwrap());
-        log.append(batch).unwrap();
-    };
-    // One journal holds the end of the segment and what comes after it.
-    raw(65_000, "a");
-    (0..20).for_each(|n| raw(30, &format!("b{n}-")));
+fn raw(log: &Log, count: usize, prefix: &str) {
+    let mut batch = indelible_log::Batch::new();
+    (0..count).for_each(|n| batch.push_raw(format!("{prefix}{n}").as_bytes()).unwrap());
+    log.append(batch).unwrap();
+}
+
+fn wait_for_segment(log: &Log) {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
     while log.stats().segments < 1 {
         assert!(std::time::Instant::now() < deadline, "sealing takes too long");
         std::thread::yield_now();
     }
-    let key = log.verifying_key();
-    let origin = log.manifest().origin.clone();
-    log.close();
-    drop(log);
-    assert_holds(&verify(store.as_ref(), &key));
-    let all = files(&folder.path().join("logs/prod"));
-    let secret = fs::read_to_string(folder.path().join("logs/prod/key")).unwrap();
-    let signer: SigningKey = secret.trim_end().parse().unwrap();
-    // In the place of a signature: the root of nothing, over so many records.
-    let mut forged = 0;
-    for (path, bytes) in all.iter().filter(|(path, _)| path.starts_with("journal/")) {
-        let sound = frames(bytes);
-        for (at, frame) in sound.iter().enumerate() {
-            let mark = format!("{origin}\n");
-            let Some(note_at) =
-                frame.windows(mark.len()).rposition(|bytes| bytes == mark.as_bytes())
-            else {
-                continue;
-            };
-            let end = frame.iter().rposition(|byte| *byte != 0).unwrap() + 1;
-            let note = String::from_utf8(frame[note_at..end].to_vec()).unwrap();
-            let held = Checkpoint::verify(note.as_bytes(), &key).unwrap();
-            if held.size > 65_536 {
-                continue;
-            }
-            let text = Checkpoint::new(origin.clone(), held.size, indelible_tlog::EMPTY_ROOT);
-            let fork = format!("{text}\n{}", signer.sign_text(&text.to_string()).unwrap());
-            assert_eq!(fork.len(), note.len());
-            let mut altered = sound.clone();
-            altered[at][note_at..end].copy_from_slice(fork.as_bytes());
-            rechecksum(&mut altered[at]);
-            let store = memory(&all);
-            replace(&store, path, &journal(&altered, bytes.len()));
-            let verdict = verify(&store, &key);
-            assert_eq!(verdict.worst(), Some(FindingKind::Altered), "{path} frame {at}");
-            forged += 1;
-        }
-    }
-    assert!(forged > 0, "no journal holds a frame of sealed records");
 }
 
-/// Makes the checksums of a frame right again, as docs/formats.md §3 has them.
-fn rechecksum(frame: &mut [u8]) {
-    let word = |frame: &[u8], at: usize| {
-        u32::from_le_bytes([frame[at], frame[at + 1], frame[at + 2], frame[at + 3]]) as usize
+/// Commits of another history, signed with the stolen key, in a journal whose records are
+/// sealed: with those of the segment its frames do not lead to their checkpoints.
+#[test]
+fn a_signed_fork_in_frames_of_sealed_records_is_found() {
+    let (folder, thief) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (_, log) = create(folder.path(), "prod", Kind::Raw);
+    (0..20).for_each(|n| raw(&log, 1000, &format!("a{n}-")));
+    let stolen = files(&folder.path().join("logs/prod"));
+    (0..50).for_each(|n| raw(&log, 1000, &format!("b{n}-")));
+    wait_for_segment(&log);
+    let key = log.verifying_key();
+    log.close();
+    drop(log);
+    let sound = files(&folder.path().join("logs/prod"));
+    assert_holds(&verify(&memory(&sound), &key));
+    let data = DataDir::open_or_create(thief.path(), Some("test.example")).unwrap();
+    write(&thief.path().join("logs/prod"), &stolen);
+    let forked = Log::open(data.store("prod").unwrap(), &crate::options()).unwrap();
+    (0..40).for_each(|n| raw(&forked, 1000, &format!("x{n}-")));
+    forked.close();
+    drop(forked);
+    let mut tried = 0;
+    for (path, bytes) in files(&thief.path().join("logs/prod")) {
+        let is_new = stolen.iter().chain(&sound).all(|(known, _)| *known != path);
+        if path.starts_with("journal/") && is_new && bytes.iter().any(|byte| *byte != 0) {
+            let store = memory(&sound);
+            store.create(&path, &bytes).unwrap();
+            let verdict = verify(&store, &key);
+            assert_eq!(verdict.worst(), Some(FindingKind::Altered), "{path}");
+            tried += 1;
+        }
+    }
+    assert!(tried > 0, "no journal is of the fork alone");
+}
+
+fn write(root: &std::path::Path, files: &[(String, Vec<u8>)]) {
+    for (path, bytes) in files {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, bytes).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+}
+
+/// A thief of the old key writes on where it was replaced, beside the public announcement.
+#[test]
+fn a_replaced_key_is_worth_nothing_for_what_came_after_it() {
+    let (folder, thief) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (_, log) = create(folder.path(), "prod", Kind::Events);
+    append(&log, (0..10).map(|n| event(&format!("e{n}"))));
+    let root = folder.path().join("logs/prod");
+    let stolen = files(&root);
+    let first = log.verifying_key();
+    let second = log.stage_key().unwrap();
+    log.replace_key(&second, indelible_event::Timestamp::from_micros(0)).unwrap();
+    append(&log, (0..10).map(|n| event(&format!("f{n}"))));
+    log.close();
+    drop(log);
+    for key in [&first, &second] {
+        assert_holds(&verify(&memory(&files(&root)), key));
+    }
+    let data = DataDir::open_or_create(thief.path(), Some("test.example")).unwrap();
+    write(&thief.path().join("logs/prod"), &stolen);
+    let forged = Log::open(data.store("prod").unwrap(), &crate::options()).unwrap();
+    append(&forged, (0..90).map(|n| event(&format!("forged{n}"))));
+    forged.close();
+    drop(forged);
+    let announced = fs::read(root.join("announcements/0002")).unwrap();
+    let forged = files(&thief.path().join("logs/prod"));
+    let store = memory(&forged);
+    assert_holds(&verify(&store, &first));
+    store.create("announcements/0002", &announced).unwrap();
+    for key in [&first, &second] {
+        assert_eq!(verify(&store, key).worst(), Some(FindingKind::Unverifiable));
+    }
+    // The stolen key announces a third, beside the one that replaced it.
+    let secret = fs::read_to_string(root.join("key")).unwrap();
+    let one: SigningKey = secret.trim_end().parse().unwrap();
+    let three = SigningKey::from_seed(first.name(), &[3; 32]).unwrap();
+    let announcement = Announcement {
+        previous: first.clone(),
+        key: three.verifying_key().clone(),
+        size: 10,
+        root: indelible_tlog::EMPTY_ROOT,
+        overlap: "2026-03-01T12:00:00.000000Z".to_owned(),
     };
-    let body = word(frame, 20) + word(frame, 24);
-    let crc = crc32c::crc32c(&frame[48..48 + body]);
-    frame[28..32].copy_from_slice(&crc.to_le_bytes());
-    let crc = crc32c::crc32c(&frame[..44]);
-    frame[44..48].copy_from_slice(&crc.to_le_bytes());
+    let text = announcement.to_string();
+    let note = format!("{text}\n{}{}", one.sign(&text), three.sign(&text));
+    store.create("announcements/0003", note.as_bytes()).unwrap();
+    for key in [&first, &second, three.verifying_key()] {
+        assert!(verify(&store, key).worst().is_some());
+    }
+}
+
+/// Whoever sets the clock of a commit back has to write every commit after it anew.
+#[test]
+fn the_time_of_a_commit_that_others_follow_is_covered() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, log) = create(folder.path(), "prod", Kind::Events);
+    (0..5).for_each(|n| append(&log, std::iter::once(event(&format!("e{n}")))));
+    let key = log.verifying_key();
+    log.close();
+    drop(log);
+    let sound = files(&folder.path().join("logs/prod"));
+    for (path, bytes) in sound.iter().filter(|(path, _)| path.starts_with("journal/")) {
+        let all = frames(bytes);
+        for at in 0..all.len().saturating_sub(1) {
+            let mut altered = all.clone();
+            // docs/formats.md §3: the time, and the checksum of the first sector.
+            altered[at][32] ^= 1;
+            let crc = crc32c::crc32c(&altered[at][..120]);
+            let crc = crc32c::crc32c_append(crc, &altered[at][124..512]);
+            altered[at][120..124].copy_from_slice(&crc.to_le_bytes());
+            let store = memory(&sound);
+            replace(&store, path, &journal(&altered, bytes.len()));
+            let verdict = verify(&store, &key);
+            let [found] = verdict.findings.as_slice() else { panic!("{:?}", verdict.findings) };
+            assert!(found.message.contains("does not name the frame"), "{}", found.message);
+        }
+    }
 }
 
 #[test]
@@ -198,19 +262,10 @@ fn a_journal_that_is_gone_between_sealed_ones_is_no_missing_record() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("logs/prod");
     let (_, log) = create(folder.path(), "prod", Kind::Raw);
-    let raw = |count: usize, prefix: &str| {
-        let mut batch = indelible_log::Batch::new();
-        (0..count).for_each(|n| batch.push_raw(format!("{prefix}{n}").as_bytes()).unwrap());
-        log.append(batch).unwrap();
-    };
-    (0..65).for_each(|n| raw(1000, &format!("a{n}-")));
+    (0..65).for_each(|n| raw(&log, 1000, &format!("a{n}-")));
     let before = files(&root);
-    (0..20).for_each(|n| raw(100, &format!("b{n}-")));
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
-    while log.stats().segments < 1 {
-        assert!(std::time::Instant::now() < deadline, "sealing takes too long");
-        std::thread::yield_now();
-    }
+    (0..20).for_each(|n| raw(&log, 100, &format!("b{n}-")));
+    wait_for_segment(&log);
     let (key, size) = (log.verifying_key(), log.head().size);
     log.close();
     drop(log);

@@ -93,7 +93,7 @@ impl Parts {
             word[..len].copy_from_slice(&bytes[at..at + len]);
             u64::from_le_bytes(word) as usize
         };
-        let trailer_at = bytes.len() - 96;
+        let trailer_at = bytes.len() - 104;
         let footer_at = number(trailer_at + 64, 8);
         let bundles = (0..BUNDLES).map(|n| footer_at + n * ENTRY).map(|at| {
             let (offset, len) = (number(at, 8), number(at + 8, 4));
@@ -128,8 +128,8 @@ impl Parts {
         trailer[64..72].copy_from_slice(&(bytes.len() as u64).to_le_bytes());
         trailer[72..76].copy_from_slice(&(footer.len() as u32).to_le_bytes());
         trailer[76..80].copy_from_slice(&crc32c::crc32c(&footer).to_le_bytes());
-        let crc = crc32c::crc32c(&trailer[..84]);
-        trailer[84..88].copy_from_slice(&crc.to_le_bytes());
+        let crc = crc32c::crc32c(&trailer[..92]);
+        trailer[92..96].copy_from_slice(&crc.to_le_bytes());
         [bytes, footer, trailer].concat()
     }
 }
