@@ -30,11 +30,6 @@ impl Chain {
         Self { sealed, last: None, named }
     }
 
-    /// Where the last frame stands.
-    pub(crate) const fn last(&self) -> Option<Link> {
-        self.last
-    }
-
     /// The newest commit that a frame or a segment tells of.
     pub(crate) fn newest(&self) -> Option<Link> {
         let named = self.named.values().next_back().copied();

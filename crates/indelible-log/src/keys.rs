@@ -161,10 +161,15 @@ impl KeyRing {
 
     /// The signed note of a checkpoint, by every key that signs at `now_us`.
     pub(crate) fn sign(&self, checkpoint: &Checkpoint, now_us: i64) -> Result<String> {
+        self.sign_text(&checkpoint.to_string(), now_us)
+    }
+
+    /// The signed note of a text, by every key that signs at `now_us`.
+    pub(crate) fn sign_text(&self, text: &str, now_us: i64) -> Result<String> {
         let signs = |slot: &&Slot| slot.until_us.is_none_or(|until| now_us < until);
         let slots = self.slots.iter().filter(signs).filter_map(|slot| slot.signer.as_ref());
         let pending = self.pending.as_ref().map(|pending| &pending.signer);
-        signed(&checkpoint.to_string(), slots.chain(pending))
+        signed(text, slots.chain(pending))
     }
 
     /// A note by the newest key.
@@ -467,6 +472,11 @@ fn announcements(store: &dyn Store) -> Result<Vec<Found>> {
 
 fn end_path(number: u64) -> String {
     format!("{ENDS}/{number:04}")
+}
+
+/// The keys that were announced, in order.
+pub(crate) fn announced(store: &dyn Store) -> Result<Vec<VerifyingKey>> {
+    Ok(announcements(store)?.into_iter().map(|found| found.announcement.key).collect())
 }
 
 /// Where replaced keys ended, as far as it is said.

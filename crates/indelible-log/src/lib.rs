@@ -60,9 +60,9 @@ mod segment;
 mod shared;
 mod statement;
 mod stepper;
+pub mod stored;
 mod threads;
 mod told;
-pub mod verify;
 
 pub use batch::{Batch, BatchError, Committed, MAX_BATCH_BYTES, MAX_BATCH_RECORDS, Placed};
 pub use data_dir::{DataDir, check_log_name};
