@@ -3,13 +3,14 @@
 use crate::{
     AppendError, Batch, BatchError, Committed, Head, Kind, LogError, Manifest, Options, Placed,
     attachment,
-    commit::{Reply, Request, SharedKeys},
+    commit::{Request, SharedKeys},
     error::Result,
     ids::IdHash,
     keys, open,
     queue::{QueueBytes, block_on},
     segment::{self, BUNDLE_RECORDS},
     shared::Shared,
+    stats::Stats,
     threads,
 };
 use indelible_event::{
@@ -22,8 +23,8 @@ use indelible_tlog::{
     inclusion_proof, leaf_hash, root,
 };
 use parking_lot::Mutex;
-use std::{ops::Range, sync::Arc, thread::JoinHandle};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use std::{ops::Range, sync::Arc, thread::JoinHandle, time::Instant};
+use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 /// Most bytes of one event; more than a record holds goes to an attachment.
@@ -40,6 +41,7 @@ pub struct Log {
     requests: Mutex<Option<mpsc::Sender<Request>>>,
     heads: watch::Receiver<Arc<Head>>,
     stopped: Arc<Mutex<Option<Arc<str>>>>,
+    committing: Arc<Mutex<Option<Instant>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Held while a key is replaced.
     replacing: Mutex<()>,
@@ -84,21 +86,6 @@ pub enum StageError {
     Append(#[from] AppendError),
 }
 
-/// Figures of a log, for operators.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stats {
-    /// Records.
-    pub size: u64,
-    /// Sealed segments.
-    pub segments: u64,
-    /// Bytes of sealed records before compression.
-    pub sealed_record_bytes: u64,
-    /// Whole segments that wait to be sealed.
-    pub unsealed_segments: u64,
-    /// Why the last attempt to seal failed, until one succeeds.
-    pub sealing_error: Option<Arc<str>>,
-}
-
 impl Log {
     /// Opens the log in `store` and takes its writer's lock.
     ///
@@ -119,6 +106,7 @@ impl Log {
             requests: Mutex::new(Some(running.requests)),
             heads: running.heads,
             stopped: running.stopped,
+            committing: running.committing,
             threads: Mutex::new(running.threads),
             replacing: Mutex::default(),
             queue: QueueBytes::new(options.max_queued_bytes),
@@ -188,8 +176,12 @@ impl Log {
     /// Figures for operators.
     #[must_use]
     pub fn stats(&self) -> Stats {
+        let now_us = self.options.clock.now_us();
         let state = self.shared.state.read();
         Stats {
+            committing_for: self.committing.lock().map(|since| since.elapsed()),
+            committed_us: state.head.time_us,
+            ahead_us: state.head.time_us.saturating_sub(now_us).max(0).unsigned_abs(),
             size: state.head.size,
             segments: state.sealed_segments(),
             sealed_record_bytes: state.sealed_record_bytes(),
@@ -198,10 +190,16 @@ impl Log {
         }
     }
 
-    /// The header for records received now.
+    /// Now, by the log's clock, whatever the log holds.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.options.clock.now_us())
+    }
+
+    /// The header for records received now, which is not before the last commit.
     #[must_use]
     pub fn header(&self, recorded_by: &str, format: &str) -> (Timestamp, RecordHeader) {
-        let now = Timestamp::from_micros(self.options.clock.now_us());
+        let now = self.now().max(Timestamp::from_micros(self.head().time_us));
         (now, RecordHeader::new(now, recorded_by, format))
     }
 
@@ -256,7 +254,7 @@ impl Log {
     /// Those of [`Log::append`].
     pub async fn submit(&self, batch: Batch) -> std::result::Result<Committed, AppendError> {
         let room = self.queue.enter(batch.weight()).await?;
-        let (request, answer) = request(batch, room);
+        let (request, answer) = Request::new(batch, room);
         let sender = self.sender()?;
         sender.send(request).await.map_err(|_| AppendError::Closed)?;
         drop(sender);
@@ -504,18 +502,6 @@ impl Drop for Log {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-fn request(
-    batch: Batch,
-    room: OwnedSemaphorePermit,
-) -> (Request, oneshot::Receiver<std::result::Result<Committed, AppendError>>) {
-    let (sender, receiver) = oneshot::channel();
-    let reply: Reply = Box::new(move |answer| {
-        // Nobody waits any more: the batch is as durable as if somebody did.
-        drop(sender.send(answer));
-    });
-    (Request { batch, reply, room: Some(room) }, receiver)
 }
 
 fn new_id(now: Timestamp) -> Uuid {

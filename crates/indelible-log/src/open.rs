@@ -15,7 +15,7 @@ use crate::{
     segment::{self, SEGMENT_BUNDLES, SEGMENT_LEVEL, Segment, Trailer},
     shared::{Commit, Head, OpenJournal, Position, Shared, State},
 };
-use indelible_event::record_id;
+use indelible_event::{Timestamp, record_id};
 use indelible_store::{Journal, LockGuard, Store};
 use indelible_tlog::{BundleEntries, Checkpoint, Frontier, VerifyingKey, leaf_hash, root};
 use parking_lot::RwLock;
@@ -71,6 +71,7 @@ pub(crate) fn open(store: Arc<dyn Store>, options: &Options) -> Result<Opened> {
         shared,
         keys: Arc::new(RwLock::new(Arc::new(ring))),
         clock: Arc::clone(&options.clock),
+        received: Timestamp::from_micros(head.time_us),
         buffer: Vec::new(),
         stopped: None,
     };

@@ -28,6 +28,8 @@ pub(crate) struct Running {
     pub(crate) heads: watch::Receiver<Arc<Head>>,
     /// Why nothing more is accepted, once that is so.
     pub(crate) stopped: Arc<Mutex<Option<Arc<str>>>>,
+    /// Since when a commit is on its way, while one is.
+    pub(crate) committing: Arc<Mutex<Option<Instant>>>,
     pub(crate) threads: Vec<JoinHandle<()>>,
 }
 
@@ -39,6 +41,7 @@ pub(crate) fn start(opened: Opened, options: &Options) -> Running {
     let (requests, queue) = mpsc::channel(options.queue_len);
     let (head_sender, heads) = watch::channel(shared.head());
     let stopped: Arc<Mutex<Option<Arc<str>>>> = Arc::default();
+    let committing: Arc<Mutex<Option<Instant>>> = Arc::default();
     let (wake_sealer, sealer_wakes) = std::sync::mpsc::sync_channel(1);
     let (wake_preparer, preparer_wakes) = std::sync::mpsc::sync_channel(1);
     let sealed: SealedSignal = Arc::default();
@@ -47,6 +50,7 @@ pub(crate) fn start(opened: Opened, options: &Options) -> Running {
         queue,
         heads: head_sender,
         stopped: Arc::clone(&stopped),
+        committing: Arc::clone(&committing),
         wake_sealer,
         wake_preparer,
         sealed: Arc::clone(&sealed),
@@ -67,7 +71,7 @@ pub(crate) fn start(opened: Opened, options: &Options) -> Running {
             run_preparer(&journals, &preparer_wakes);
         }),
     ];
-    Running { manifest, requests, heads, stopped, threads }
+    Running { manifest, requests, heads, stopped, committing, threads }
 }
 
 /// Starts a thread whose panic ends the process: restart is the tested path.
@@ -106,6 +110,7 @@ struct Sequencer {
     queue: mpsc::Receiver<Request>,
     heads: watch::Sender<Arc<Head>>,
     stopped: Arc<Mutex<Option<Arc<str>>>>,
+    committing: Arc<Mutex<Option<Instant>>>,
     wake_sealer: std::sync::mpsc::SyncSender<()>,
     wake_preparer: std::sync::mpsc::SyncSender<()>,
     sealed: SealedSignal,
@@ -125,7 +130,9 @@ impl Sequencer {
                 refuse(requests, &AppendError::SealingBehind);
                 continue;
             }
+            *self.committing.lock() = Some(Instant::now());
             self.writer.commit(requests);
+            *self.committing.lock() = None;
             self.stopped.lock().clone_from(&self.writer.stopped);
             self.heads.send_replace(self.writer.shared.head());
             self.wake_background();
