@@ -6,12 +6,14 @@ mod access;
 mod code;
 mod export;
 mod search;
+mod status;
 mod types;
 
 pub use access::*;
 pub use code::Code;
 pub use export::*;
 pub use search::*;
+pub use status::*;
 pub use types::*;
 
 /// Media type of newline-delimited JSON.

@@ -12,7 +12,7 @@ use super::{
     key::KeyReplaced,
     log::LogCreated,
     principal::{Asker, Principal},
-    server::ServerStopped,
+    system::ServerStopped,
 };
 use crate::{AccessConfig, Config, IndexOptions, Limits, Rates, app::App, http::wrap::wrap, table};
 use axum::{Router, body::Body, http::Request};
@@ -64,7 +64,7 @@ impl Site {
     async fn open(data: &Path) -> Self {
         let config = config(data);
         let app = Arc::new(App::open(&config).unwrap());
-        app.begin(&config.access).await.unwrap();
+        app.begin(&config, None).await.unwrap();
         let router = router_of(&app);
         let operator = std::fs::read_to_string(data.join("operator-token")).unwrap();
         let mut site = Self { app, router, first: operator.trim().into(), second: String::new() };
