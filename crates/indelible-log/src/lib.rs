@@ -58,8 +58,8 @@ mod segment;
 mod shared;
 mod stats;
 mod stepper;
+pub mod stored;
 mod threads;
-pub mod verify;
 
 pub use batch::{Batch, BatchError, Committed, MAX_BATCH_BYTES, MAX_BATCH_RECORDS, Placed};
 pub use data_dir::{DataDir, check_log_name};
