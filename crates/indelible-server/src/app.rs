@@ -7,7 +7,7 @@ use crate::{
         limits::Limiter,
         oidc::Oidc,
     },
-    chores::life::Life,
+    chores::{life::Life, scrub::Scrub},
     control::{
         Controller, FoldError,
         effects::Effects,
@@ -80,6 +80,7 @@ pub struct App {
     pub(crate) is_tls: bool,
     pub(crate) exports: Exports,
     pub(crate) life: Arc<Life>,
+    pub(crate) scrub: Arc<Scrub>,
 }
 
 /// What is read with is at hand everywhere.
@@ -110,6 +111,7 @@ impl App {
             None => None,
         };
         let life = Life::new(Arc::clone(&config.log.clock), data.path());
+        let scrub = Scrub::open(data.path().to_owned(), config.scrub);
         let exports = Exports::open(data.path().join("exports"));
         let indexes = Arc::new(Indexes::new(data.path().join("index"), config.index));
         let site = Arc::new(Site::new(data, config.log.clone(), guard, Arc::clone(&indexes)));
@@ -143,6 +145,7 @@ impl App {
             is_tls: config.access.tls.is_some(),
             exports,
             life: Arc::new(life),
+            scrub: Arc::new(scrub),
         })
     }
 
@@ -210,6 +213,9 @@ impl App {
                     "could not write down when credentials were used"
                 );
             }
+        }
+        if end {
+            self.life.write(&self.desk).await;
         }
         if end && let Err(error) = self.control.record(ServerStopped {}).await {
             tracing::warn!(error = chain(&error), "could not write down that the server stopped");

@@ -45,6 +45,6 @@ pub use http::rule::{Rule, Trailed};
 pub use indelible_index::IndexOptions;
 pub use pkcs11::{Pkcs11, Pkcs11Error};
 pub use serve::Server;
-pub use settings::{AccessConfig, Config, Limits, OidcConfig, Rates};
+pub use settings::{AccessConfig, Config, Limits, OidcConfig, Rates, ScrubOptions};
 pub use table::{ROUTES, Route, openapi_json, permissions_markdown};
 pub use tls::{TlsConfig, TlsError};

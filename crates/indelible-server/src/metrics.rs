@@ -1,6 +1,8 @@
 //! Figures for operators, in the Prometheus text format.
 
 use crate::{disk::Disk, troubles::Part};
+use indelible_api::ScrubStatus;
+use indelible_event::Timestamp;
 use indelible_log::Stats;
 use parking_lot::Mutex;
 use prometheus_client::{
@@ -78,6 +80,7 @@ pub(crate) struct ProcessFigures {
     /// Since the start.
     pub(crate) uptime_us: i64,
     pub(crate) disk: Option<Disk>,
+    pub(crate) scrub: ScrubStatus,
 }
 
 /// What is told of logs, and of which: made for each who asks.
@@ -191,9 +194,19 @@ impl ProcessFigures {
             gauge("disk_total_bytes", "Bytes of the disk of the data", number(total));
             gauge("disk_low", "1 while little room is left", is_low.into());
         }
+        let ScrubStatus { done, total, findings, finished_at, .. } = &self.scrub;
+        gauge("scrub_read_bytes", "Bytes read in the round that goes on", number(*done));
+        gauge("scrub_total_bytes", "Bytes that a round reads", number(*total));
+        gauge("scrub_findings", "What is known to be damaged", number(findings.len() as u64));
+        let finished = finished_at.as_ref().and_then(|at| at.parse::<Timestamp>().ok());
+        gauge(
+            "scrub_finished_timestamp_seconds",
+            "When everything was read again the last time, since 1970; 0 if it never was",
+            finished.map_or(0, |at| at.as_micros() / 1_000_000),
+        );
         let failing: Family<PartLabels, Gauge> = Family::default();
         for part in Part::ALL {
-            failing.get_or_create(&PartLabels { part: part.name() });
+            drop(failing.get_or_create(&PartLabels { part: part.name() }));
         }
         for part in &self.failures {
             failing.get_or_create(&PartLabels { part: part.name() }).inc();

@@ -28,6 +28,35 @@ pub struct Config {
     pub log: Options,
     /// Settings of each log's index.
     pub index: IndexOptions,
+    /// How often everything is read again.
+    pub scrub: ScrubOptions,
+}
+
+/// How everything that is kept is read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScrubOptions {
+    /// Time from the end of a round to the begin of the next; zero: never.
+    pub period: Duration,
+    /// Time from a start to the first round, if one is due.
+    pub first: Duration,
+    /// Bytes read a second at most, unless so much is there that it takes more to be through
+    /// in half a period.
+    pub rate: u64,
+}
+
+impl Default for ScrubOptions {
+    fn default() -> Self {
+        let hours = |n: u64| Duration::from_secs(n * 3600);
+        Self { period: hours(7 * 24), first: hours(1), rate: 16 << 20 }
+    }
+}
+
+impl ScrubOptions {
+    /// Bytes a second for so many bytes in all.
+    pub(crate) fn rate_for(&self, bytes: u64) -> u64 {
+        let half = (self.period.as_secs() / 2).max(1);
+        if self.rate == 0 { 0 } else { self.rate.max(bytes / half) }
+    }
 }
 
 impl Config {
@@ -35,7 +64,7 @@ impl Config {
     /// names, and nothing of what is in them.
     pub(crate) fn digest(&self) -> String {
         // Taken apart, so that a new setting is not forgotten.
-        let Self { data, listen, site, guard, access, limits, log, index } = self;
+        let Self { data, listen, site, guard, access, limits, log, index, scrub } = self;
         let AccessConfig {
             bootstrap_token_file,
             new_operator_token,
@@ -68,6 +97,7 @@ impl Config {
             key_store,
         } = log;
         let IndexOptions { shard, step, fan_in } = index;
+        let ScrubOptions { period, first, rate } = scrub;
         let tls = tls.as_ref().map(|TlsConfig { certificates, key, client_authorities }| {
             json!([certificates, key, client_authorities])
         });
@@ -78,7 +108,8 @@ impl Config {
         let text = json!({
             "data": data, "listen": listen, "site": site, "guard": guard,
             "access": [bootstrap_token_file, new_operator_token, plain_http],
-            "tls": tls, "oidc": oidc, "trusted_proxies": trusted_proxies,
+            "tls": tls, "oidc": oidc,
+            "trusted_proxies": trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "rates": [per_credential, per_address, refused],
             "connections": [connections, connections_per_address],
             "bodies": [large_bodies, body_memory], "searches": searches,
@@ -87,6 +118,7 @@ impl Config {
                 max_queued_bytes, max_unsealed_segments],
             "log_times_ms": [max_sealing_wait.as_millis(), sealing_retry.as_millis()],
             "key_store": key_store.is_some(), "index": [shard, step, fan_in],
+            "scrub": [period.as_secs(), first.as_secs(), rate],
         });
         hex(&Sha256::digest(text.to_string()))
     }

@@ -131,6 +131,16 @@ impl Troubles {
         self.any.store(true, Ordering::Relaxed);
     }
 
+    /// A part fails, though nobody was refused anything.
+    pub(crate) fn note(&self, part: Part, log: &str, cause: &str) {
+        let mut met = self.met.lock();
+        let found = met.entry((part, log.to_owned()));
+        let found = found.or_insert(Met { going: true, refused: 0, cause: String::new() });
+        found.going = true;
+        cause.clone_into(&mut found.cause);
+        self.any.store(true, Ordering::Relaxed);
+    }
+
     /// These parts work again.
     pub(crate) fn pass(&self, parts: &[Part], log: &str) {
         if !self.any.load(Ordering::Relaxed) {

@@ -91,6 +91,8 @@ enum Command {
     /// Show and replace the key of a log
     #[command(subcommand)]
     Key(commands::key::KeyCommand),
+    /// Show how the server stands: what fails, its logs, clock, disk, scrub; exits 1 if anything is wrong
+    Status,
     /// Measure this machine: appends, proofs, verification
     Bench(commands::bench::Bench),
     /// Print a completion script
@@ -131,6 +133,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Log(log) => block_on(log.run(&global)),
         Command::Login(login) => block_on(login.run(&global)),
         Command::Logout => commands::login::logout(&global),
+        Command::Status => block_on(commands::status::status(&global)),
         Command::Whoami => block_on(commands::whoami::whoami(&global)),
         Command::Token(token) => block_on(token.run(&global)),
         Command::Grant(grant) => block_on(grant.run(&global)),

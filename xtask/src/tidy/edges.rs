@@ -34,6 +34,7 @@ const EDGES: [(&str, &[&str]); 13] = [
             "indelible-query",
             "indelible-index",
             "indelible-api",
+            "indelible-verify",
         ],
     ),
     ("indelible-client", &["indelible-tlog", "indelible-event", "indelible-api"]),

@@ -3,11 +3,13 @@
 
 pub(crate) mod clock;
 pub(crate) mod life;
+pub(crate) mod scrub;
 pub(crate) mod watch;
 
 use crate::{metrics::Metrics, reading::desk::Desk, tls::Tls};
 use futures_util::FutureExt as _;
 use life::Life;
+use scrub::Scrub;
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 /// How often counts of the trail are written.
@@ -24,6 +26,7 @@ pub(crate) async fn run<F: Future<Output = ()>>(
     metrics: &Metrics,
     desk: &Arc<Desk>,
     life: &Arc<Life>,
+    scrub: &Arc<Scrub>,
     write_down: impl Fn(bool) -> F,
     tls: Option<Arc<Tls>>,
 ) {
@@ -45,7 +48,11 @@ pub(crate) async fn run<F: Future<Output = ()>>(
         finished(tokio::task::spawn_blocking(move || life.look(&desk))).await;
     });
     let write = every(metrics, "life", LOOK, |_| life.write(desk));
-    tokio::join!(trail, certificates, look, write);
+    let scrub = every(metrics, "scrub", LOOK, |_| async {
+        let (desk, life, scrub) = (Arc::clone(desk), Arc::clone(life), Arc::clone(scrub));
+        finished(tokio::task::spawn_blocking(move || scrub.work(&desk, &life))).await;
+    });
+    tokio::join!(trail, certificates, look, write, scrub);
 }
 
 /// Waits for work beside the requests; its panic is the chore's.

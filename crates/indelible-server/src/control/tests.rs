@@ -14,7 +14,10 @@ use super::{
     principal::{Asker, Principal},
     system::ServerStopped,
 };
-use crate::{AccessConfig, Config, IndexOptions, Limits, Rates, app::App, http::wrap::wrap, table};
+use crate::{
+    AccessConfig, Config, IndexOptions, Limits, Rates, ScrubOptions, app::App, http::wrap::wrap,
+    table,
+};
 use axum::{Router, body::Body, http::Request};
 use http_body_util::BodyExt as _;
 use indelible_log::{Batch, Kind, LogError, Options};
@@ -44,6 +47,7 @@ fn config(data: &Path) -> Config {
         limits: Limits::default(),
         log: Options { journal_capacity: (4096, 1 << 20), ..Options::default() },
         index: IndexOptions { shard: 256, step: 32, fan_in: 4 },
+        scrub: ScrubOptions::default(),
     }
 }
 

@@ -112,6 +112,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>, caller: Caller) -> Resu
         clock_steps: clock.all_steps,
         uptime_us: app.life.uptime_us(),
         disk: app.life.disk(),
+        scrub: app.scrub.status(),
     });
     let text = app.metrics.render(process.as_ref(), &figures.collect::<Vec<_>>());
     Ok(Answer::nothing(typed(text, "application/openmetrics-text; version=1.0.0; charset=utf-8")))
@@ -158,7 +159,7 @@ pub(crate) async fn status(State(app): State<Arc<App>>, caller: Caller) -> Resul
             total,
             low: is_low,
         }),
-        scrub: None,
+        scrub: whole.then(|| app.scrub.status()),
         control_misfits: whole.then(|| app.control.misfits().count),
     };
     Ok(Answer::json(&status, Facts::default()))

@@ -99,7 +99,8 @@ impl Server {
             let (app, tls) = (Arc::clone(&self.app), self.tls.clone());
             async move {
                 let write_down = |hourly| app.write_down(hourly, false);
-                chores::run(&app.metrics, &app.desk, &app.life, write_down, tls).await;
+                let (desk, life, scrub) = (&app.desk, &app.life, &app.scrub);
+                chores::run(&app.metrics, desk, life, scrub, write_down, tls).await;
             }
         });
         let mut connections = JoinSet::new();

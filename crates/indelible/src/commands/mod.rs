@@ -20,6 +20,7 @@ pub(crate) mod policy;
 pub(crate) mod prove;
 pub(crate) mod search;
 pub(crate) mod serve;
+pub(crate) mod status;
 pub(crate) mod tail;
 pub(crate) mod token;
 pub(crate) mod trail;
