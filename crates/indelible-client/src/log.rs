@@ -439,15 +439,21 @@ impl LogClient {
         Ok(proof)
     }
 
-    /// A tile or entry bundle below the log's tlog-tiles prefix.
-    pub(crate) async fn tile(&self, path: &TilePath) -> Result<bytes::Bytes> {
+    /// A tile or entry bundle below the log's tlog-tiles prefix, not checked here.
+    ///
+    /// # Errors
+    /// [`ClientError`]; also when it is longer than such a tile can be.
+    pub async fn tile(&self, path: &TilePath) -> Result<bytes::Bytes> {
         let most = if path.level.is_some() { answer::TILE } else { answer::BUNDLE };
         let path = format!("/tlog/{}/{path}", segment(&self.name));
         self.client.bytes(most, self.client.request(Method::GET, &path)).await
     }
 
-    /// An attachment that a record names, checked against it by the caller.
-    pub(crate) async fn attachment(&self, named: &Attachment) -> Result<bytes::Bytes> {
+    /// An attachment that a record names, to be checked against it by the caller.
+    ///
+    /// # Errors
+    /// [`ClientError`]; also when it is longer than the record says.
+    pub async fn attachment(&self, named: &Attachment) -> Result<bytes::Bytes> {
         let most = match usize::try_from(named.size) {
             Ok(size) if size > 0 => size.min(answer::ATTACHMENT),
             _ => answer::ATTACHMENT,

@@ -94,10 +94,14 @@ impl KeyRing {
 
     /// The signed note of a checkpoint, by every key that signs at `now_us`.
     pub(crate) fn sign(&self, checkpoint: &Checkpoint, now_us: i64) -> Result<String> {
-        let text = checkpoint.to_string();
+        self.sign_text(&checkpoint.to_string(), now_us)
+    }
+
+    /// The signed note of a text, by every key that signs at `now_us`.
+    pub(crate) fn sign_text(&self, text: &str, now_us: i64) -> Result<String> {
         let mut note = format!("{text}\n");
         for key in self.keys().filter(|key| key.until_us.is_none_or(|until| now_us < until)) {
-            let line = key.signer.sign_text(&text).map_err(|e| LogError::Signing(e.0))?;
+            let line = key.signer.sign_text(text).map_err(|e| LogError::Signing(e.0))?;
             note.push_str(&line.to_string());
         }
         Ok(note)
@@ -353,6 +357,11 @@ pub(crate) fn vouched(store: &dyn Store, pinned: &VerifyingKey) -> Result<Vec<Ve
         keys.insert(0, found.previous.clone());
     }
     Ok(keys)
+}
+
+/// The keys that were announced, in order.
+pub(crate) fn announced(store: &dyn Store) -> Result<Vec<VerifyingKey>> {
+    Ok(announcements(store)?.into_iter().map(|found| found.announcement.key).collect())
 }
 
 /// The keys whose secrets are in the folder, as far as they can be read.

@@ -3,7 +3,7 @@
 //! the store, and only its own checksums are checked. docs/formats.md.
 
 use crate::{
-    attachment,
+    attachment, create,
     error::{Result, damaged},
     frame, ids, journal, keys,
     manifest::Manifest,
@@ -40,6 +40,24 @@ pub fn manifest(store: &dyn Store, key: &VerifyingKey) -> Result<Manifest> {
 /// [`crate::LogError`] tells which announcement does not hold.
 pub fn vouched_keys(store: &dyn Store, pinned: &VerifyingKey) -> Result<Vec<VerifyingKey>> {
     keys::vouched(store, pinned)
+}
+
+/// The keys that the announcements in the folder put in the place of the first, in their
+/// order; their signatures are not checked here.
+///
+/// # Errors
+/// [`crate::LogError`] tells which is none.
+pub fn announced_keys(store: &dyn Store) -> Result<Vec<VerifyingKey>> {
+    keys::announced(store)
+}
+
+/// Whether a folder holds nothing but a manifest and the first key: what is left of a log
+/// whose making was cut short, or one that nobody opened yet.
+///
+/// # Errors
+/// What the system says.
+pub fn is_unused(store: &dyn Store) -> Result<bool> {
+    Ok(create::in_use(store)?.is_none())
 }
 
 /// The keys whose secrets are in the folder, as far as they can be read.

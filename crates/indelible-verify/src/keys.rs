@@ -29,11 +29,6 @@ impl Keys {
         self.keys.contains(key)
     }
 
-    /// All of them, oldest first.
-    pub(crate) fn all(&self) -> &[VerifyingKey] {
-        &self.keys
-    }
-
     /// A stored checkpoint, if keys that count for its size signed it. The one rule.
     pub(crate) fn checkpoint(&self, note: &[u8]) -> Result<Checkpoint, CheckpointError> {
         Checkpoint::verify_any(note, &self.keys)
