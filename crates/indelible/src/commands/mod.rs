@@ -1,6 +1,7 @@
 //! The commands, a file for each.
 
 pub(crate) mod append;
+pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod bench_search;
 pub(crate) mod bench_server;

@@ -3,7 +3,11 @@
 use indelible_api::ScrubFinding;
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeMap, fs, io, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path,
+    collections::BTreeMap,
+    fs, io,
+    io::Write as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::Path,
 };
 
 const FILE: &str = "scrub.json";
@@ -42,7 +46,8 @@ impl Kept {
     }
 
     pub(super) fn write(&self, data: &Path) -> io::Result<()> {
-        let part = data.join("scrub.part");
+        let part = data.join("tmp/scrub.json");
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(data.join("tmp"))?;
         let mut options = fs::OpenOptions::new();
         let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&part)?;
         file.write_all(&serde_json::to_vec(self)?)?;
