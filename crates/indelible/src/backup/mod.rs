@@ -31,6 +31,8 @@ use std::{
 const CONTROL: &str = "_control";
 /// What says what a target is.
 const FILE: &str = "backup.json";
+/// The same while it is written.
+const PART: &str = "backup.part";
 /// How often all is done again when logs or keys change meanwhile.
 const TRIES: usize = 5;
 
@@ -89,7 +91,7 @@ impl Backup {
     }
 
     fn write(&self, target: &Path) -> anyhow::Result<()> {
-        let part = target.join("backup.part");
+        let part = target.join(PART);
         let write = || {
             let mut options = fs::OpenOptions::new();
             let mut file =
@@ -135,7 +137,13 @@ pub(crate) fn back_up(
             source.display(),
             data.site()
         ),
-        None => check_empty(target)?,
+        // A run that ended before it had said anything leaves what it was about to say.
+        None => match fs::remove_file(target.join(PART)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("could not use {}", target.display()));
+            }
+            _ => check_empty(target)?,
+        },
     }
     ensure!(
         !is_inside(target, source),
