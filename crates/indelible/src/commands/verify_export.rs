@@ -10,15 +10,13 @@ use indelible_api::{
     COLUMNS, EVIDENCE_COLUMNS, EnvelopeView, EventView, Evidence, ExportFormat, ExportLine,
     Manifest, csv_row, ocsf_line, row,
 };
-use indelible_event::{Attachment, Envelope, Payload, Timestamp, format_named};
+use indelible_event::{Attachment, Envelope, Payload, Timestamp, Value, format_named};
 use indelible_log::verify::FindingKind;
 use indelible_tlog::{Checkpoint, Hash, OfflineProof, VerifyingKey, leaf_hash};
 use parquet::{
     file::reader::{FileReader as _, SerializedFileReader},
     record::Field,
 };
-use serde::Deserialize as _;
-use serde_json::Value;
 use std::{
     fs::File,
     io::{BufRead as _, BufReader},
@@ -36,7 +34,7 @@ type Columns = Vec<(String, Field)>;
 /// A record as it stands in the file.
 enum Shown {
     Line(EventView),
-    Ocsf(Value),
+    Ocsf(Value<'static>),
     Row(Columns),
     /// A row of CSV without what proves it.
     Cells(Vec<String>),
@@ -158,12 +156,17 @@ fn parse(format: ExportFormat, text: &str) -> anyhow::Result<(u64, Shown, Eviden
             Ok((view.index, Shown::Line(view), evidence))
         }
         ExportFormat::Ocsf => {
-            let event: Value = serde_json::from_str(text)?;
+            let event = Value::parse(text)?.into_owned();
             let place = event
                 .pointer("/unmapped/indelible")
                 .context("it does not say where in the log it is")?;
             let index = place.get("index").and_then(Value::as_u64).context("it has no index")?;
-            let evidence = Evidence::deserialize(place)?;
+            let text = |name: &str| place.get(name).and_then(Value::as_str).map(str::to_owned);
+            let evidence = Evidence {
+                record: text("record"),
+                attachment: text("attachment"),
+                proof: text("proof"),
+            };
             Ok((index, Shown::Ocsf(event), evidence))
         }
         ExportFormat::Csv | ExportFormat::Parquet => bail!("its rows are no lines of JSON"),
@@ -242,11 +245,11 @@ fn view(index: u64, leaf: &Hash, record: &str, evidence: &Evidence) -> anyhow::R
         }
         (Payload::Attachment(_), None) => bail!("its attachment is missing"),
     };
-    let event = format_named(&envelope.format).and_then(|format| format.view(data));
+    let event = format_named(&envelope.format).and_then(|format| format.show(data));
     Ok(EventView {
         index,
         leaf_hash: leaf.to_string(),
-        event: event.ok().map(serde_json::to_value).transpose()?.unwrap_or_default(),
+        event: event.unwrap_or_default(),
         envelope: Some(EnvelopeView {
             v: envelope.v,
             id: envelope.id.into_owned(),
@@ -270,9 +273,7 @@ fn row_is(columns: &[(String, Field)], view: &EventView) -> bool {
             match (name.as_str(), text, field) {
                 // Part of what was proven.
                 ("index" | "record" | "attachment" | "proof", ..) => true,
-                ("event", _, Field::Str(text)) => {
-                    serde_json::from_str::<Value>(text).is_ok_and(|event| event == view.event)
-                }
+                ("event", _, Field::Str(text)) => *text == view.event.to_string(),
                 ("event", _, Field::Null) => view.event.is_null(),
                 ("time" | "received_at", Some(text), field) => {
                     let time = text.as_ref().and_then(|text| text.parse::<Timestamp>().ok());
@@ -300,7 +301,7 @@ mod tests {
             index: 7,
             leaf_hash: "hash".to_owned(),
             envelope: None,
-            event: event.clone(),
+            event: event.clone().into(),
             note: None,
         };
         let fields = COLUMNS.iter().zip(row(&view)).map(|(name, text)| match (*name, text) {
@@ -310,7 +311,7 @@ mod tests {
         });
         let mut whole: Columns = fields.collect();
         whole.push(("index".to_owned(), Field::Long(7)));
-        whole.push(("event".to_owned(), Field::Str(event.to_string())));
+        whole.push(("event".to_owned(), Field::Str(view.event.to_string())));
         assert!(row_is(&whole, &view));
         for at in (0..whole.len()).filter(|at| whole.get(*at).is_some_and(|of| of.0 != "index")) {
             let without: Columns = whole
