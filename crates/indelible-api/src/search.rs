@@ -139,7 +139,7 @@ pub struct FacetValues {
 /// A value and how often it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ValueCount {
-    /// The value (its first 200 bytes).
+    /// The value, whole; one of more than 8,000 bytes is cut, with the SHA-256 of all of it.
     pub value: String,
     /// Records.
     pub count: u64,

@@ -25,6 +25,9 @@ use tantivy::{
 /// Memory for building one piece, in bytes.
 const BUILD_BUDGET: usize = 16 << 20;
 
+/// Records from which on a piece is made durable.
+const DURABLE: u64 = 4096;
+
 /// What a piece is of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -247,7 +250,7 @@ impl Piece {
         let mut seal = self.seal.clone();
         seal.files.insert(name.to_owned(), Sealed::of(bytes));
         // If we crash before this the file is of nobody, and not read.
-        Ok(seal.write(&self.folder, key)?)
+        Ok(seal.write(&self.folder, key, true)?)
     }
 
     /// Its only segment.
@@ -367,14 +370,19 @@ fn fresh(parent: &Path, range: &Range<u64>) -> Result<PathBuf> {
 
 /// Seals the piece and gives it its name; only then does it exist.
 fn finish(of: &Of<'_>, temporary: &Path, range: Range<u64>) -> Result<Piece> {
-    Seal::make(temporary, expected(of.log, &range)?)?.write(temporary, of.key)?;
+    // Small ones are soon merged, and soon built again.
+    let is_durable = range.end - range.start >= DURABLE;
+    let facts = expected(of.log, &range)?;
+    Seal::make(temporary, facts, is_durable)?.write(temporary, of.key, is_durable)?;
     let folder = of.parent.join(name(&range));
     match fs::remove_dir_all(&folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(other(error)),
         _ => {}
     }
     fs::rename(temporary, &folder).map_err(other)?;
-    sync(of.parent)?;
+    if is_durable {
+        sync(of.parent)?;
+    }
     Piece::open(of, &folder, range)
 }
 

@@ -65,10 +65,12 @@ impl Sealed {
         Self { len: bytes.len() as u64, chunks }
     }
 
-    fn read(path: &Path) -> io::Result<Self> {
+    fn read(path: &Path, is_durable: bool) -> io::Result<Self> {
         let file = fs::File::open(path)?;
-        // Durable before the seal that names it.
-        file.sync_all()?;
+        if is_durable {
+            // Before the seal that names it.
+            file.sync_all()?;
+        }
         let (mut len, mut chunks) = (0, String::new());
         loop {
             let mut chunk = Vec::with_capacity(CHUNK);
@@ -108,8 +110,9 @@ struct Written {
 }
 
 impl<F: Serialize + serde::de::DeserializeOwned> Seal<F> {
-    /// Seals the files of a folder, all durable.
-    pub(crate) fn make(folder: &Path, facts: F) -> io::Result<Self> {
+    /// Seals the files of a folder, made durable first if that is asked for. If the power
+    /// fails before others are, the seal does not hold, and they are built again.
+    pub(crate) fn make(folder: &Path, facts: F, is_durable: bool) -> io::Result<Self> {
         let mut files = BTreeMap::new();
         for entry in fs::read_dir(folder)? {
             let path = entry?.path();
@@ -118,22 +121,24 @@ impl<F: Serialize + serde::de::DeserializeOwned> Seal<F> {
                 // Locks, and a list that only writers want.
                 fs::remove_file(&path)?;
             } else {
-                files.insert(name.to_owned(), Sealed::read(&path)?);
+                files.insert(name.to_owned(), Sealed::read(&path, is_durable)?);
             }
         }
         Ok(Self { facts, files })
     }
 
-    /// Writes it into the folder, durable; a crash leaves the old one or none.
-    pub(crate) fn write(&self, folder: &Path, key: &Key) -> io::Result<()> {
+    /// Writes it into the folder; a crash leaves the old one or none.
+    pub(crate) fn write(&self, folder: &Path, key: &Key, is_durable: bool) -> io::Result<()> {
         let seal = serde_json::to_string(self)?;
         let mac = hex(&mac(key, seal.as_bytes())?.finalize().into_bytes());
         let temporary = folder.join("piece.json.tmp");
         let mut file = fs::File::create(&temporary)?;
         file.write_all(&serde_json::to_vec(&Written { seal, mac })?)?;
-        file.sync_all()?;
+        if is_durable {
+            file.sync_all()?;
+        }
         fs::rename(&temporary, folder.join(FILE))?;
-        sync(folder)
+        if is_durable { sync(folder) } else { Ok(()) }
     }
 
     /// Reads and checks it.

@@ -2,6 +2,7 @@
 //! results are the same, in the same order, through restarts, merges and rebuilds.
 #![expect(clippy::unwrap_used, reason = "tests state their expectations by failing")]
 
+mod as_sent;
 mod integrity;
 mod reference;
 
