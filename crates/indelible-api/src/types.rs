@@ -168,8 +168,7 @@ pub struct EventView {
     /// The envelope; null in a raw log.
     pub envelope: Option<EnvelopeView>,
     /// The native view of the sender's bytes, its values as they were sent: see the event
-    /// schema in the docs; null
-    /// where they cannot be shown so (`note` tells why).
+    /// schema in the docs; null where they cannot be shown so (`note` tells why).
     #[schema(value_type = Object)]
     pub event: Value<'static>,
     /// Why there is no event.

@@ -76,7 +76,17 @@ impl Parser {
                 return Err(self
                     .error(column, "data. needs a path, such as data.requestParameters.roleName"));
             }
-            return Ok(leaf(Leaf::Data(path.to_owned(), self.data_value(typed)?)));
+            let found = leaf(Leaf::Data(path.to_owned(), self.data_value(typed)?));
+            return match in_name(typed).filter(|_| !name.quoted) {
+                None => Ok(found),
+                // `data.aws:SourceVpce:x`: the name may have a colon.
+                Some((more, rest)) => {
+                    let path = format!("{path}:{more}");
+                    let rest = Typed { text: rest.to_owned(), ..*typed };
+                    let other = leaf(Leaf::Data(path, self.data_value(&rest)?));
+                    Ok(Node::Or(vec![found, other]))
+                }
+            };
         }
         match lower_name.as_ref() {
             name @ ("after" | "before" | "during" | "time" | "received") => {
@@ -231,6 +241,16 @@ impl Parser {
         let (text, prefix) = self.star(typed)?;
         Ok(DataValue::Text(value(&text, prefix)))
     }
+}
+
+/// What of a value may be the end of the name before it, and the value then.
+fn in_name(typed: &Typed) -> Option<(&str, &str)> {
+    let (more, rest) = typed.text.split_once(':').filter(|_| !typed.quoted)?;
+    let is_name = more.starts_with(|c: char| c.is_ascii_alphabetic())
+        && more
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
+    (is_name && !rest.is_empty() && !rest.starts_with([':', '/'])).then_some((more, rest))
 }
 
 /// A sign of comparison, and what follows.

@@ -1,7 +1,7 @@
 //! Values as parts of what serde reads and writes as JSON. They pass through
-//! [`RawValue`], which keeps them as they are; so they can be read only where nothing
-//! stands between them and a text: not through `flatten` or `untagged`, and not out of a
-//! `serde_json::Value`.
+//! [`RawValue`], which keeps them as they are where nothing stands between them and a
+//! text: not through `flatten` or `untagged`, and a `serde_json::Value` has changed them
+//! before.
 
 use super::{Map, Value};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser, ser::SerializeMap as _};

@@ -192,7 +192,7 @@ fn event() -> impl Strategy<Value = String> {
             // As somebody wrote it: it must not pass through a value on its way.
             let odd = |at: usize| ODD[at % ODD.len()];
             let (x, msg) = (odd(7 * days + word), odd(5 * days + other));
-            let odd = format!("\"f\":1.5,\"x\":{x},\"msg\":{msg},\"a:b c\":\"v\",\"\":\"v\"");
+            let odd = format!("\"f\":1.5,\"x\":{x},\"msg\":{msg},\"a:b c\":\"v\",\"a:b\":\"v\",\"\":\"v\"");
             event.to_string().replacen("\"f\":1.5", &odd, 1)
         })
 }
@@ -263,6 +263,8 @@ fn query() -> impl Strategy<Value = String> {
             "data.metadata.\"a:b c\":v",
             "data.metadata.\"a:b c\":*",
             "data.metadata.\"\":v",
+            "data.metadata.a:b:v",
+            "data.metadata.note:a:b",
             "time:2026-01-05T04:00:00.000000001..2026-02-01",
             "actor:b\u{fc}*",
             "target:alpha",
@@ -484,6 +486,8 @@ fn errors_name_the_column_and_suggest() {
         ("'don't do'", "\"don't do\""),
         ("actor:O'Brien", "actor:\"O'Brien\""),
         ("\"data.a:b\":x", "data.\"a:b\":x"),
+        ("data.a:b:x", "data.a:\"b:x\" OR data.\"a:b\":x"),
+        ("data.t:2026-03-01T12:00", "data.t:\"2026-03-01T12:00\""),
         ("ip:[::ffff:192.0.2.1]:80", "ip:192.0.2.1"),
         ("OUTCOME:Success", "outcome:success"),
         ("time:>=2026-03-01T12:00:00+02:00", "time:>=2026-03-01T10:00:00Z"),
