@@ -18,6 +18,7 @@ mod checked;
 mod error;
 mod event;
 mod formats;
+mod input;
 mod ocsf;
 mod record;
 mod time;
@@ -26,7 +27,8 @@ pub use error::EventError;
 pub use event::{
     Actor, ActorType, Category, Change, Context, Event, EventSource, Outcome, OutcomeResult, Target,
 };
-pub use formats::{Format, NATIVE, format_named, format_names, recognise};
+pub use formats::{Format, NATIVE, format_named, format_names};
+pub use input::{Item, Kind, MAX_VALUE, Piece, Place, Places, Splitter, Utf16, events_of};
 pub use ocsf::{OcsfFacts, ocsf};
 pub use record::{
     Attachment, Envelope, MAX_ID_LEN, MAX_RECORD_LEN, Payload, RecordHeader, check_id, record_id,
