@@ -52,6 +52,10 @@ impl Format for Json {
         Ok(None)
     }
 
+    fn is_mapped(&self) -> bool {
+        false
+    }
+
     fn view(&self, data: &str) -> Result<Event, EventError> {
         let data: Map<String, Value> = parse(data)?;
         let first = |names: &[&str]| names.iter().find_map(|name| text(data.get(*name)?));

@@ -106,9 +106,7 @@ impl<V> Walk<'_, V> {
             Found::Array(array, of) if depth < DEEPEST && self.forced_is(of.only()) => {
                 self.array(array.as_bytes(), within(array), of, depth)
             }
-            Found::Nothing(why) if self.forced.is_none_or(|format| format.is_mapped()) => {
-                (self.visit)(Item::Nothing { offset, why })
-            }
+            Found::Nothing(why) => (self.visit)(Item::Nothing { offset, why }),
             _ => self.event(self.forced.unwrap_or(of.format()), Cow::Borrowed(text), offset),
         }
     }
