@@ -271,6 +271,13 @@ impl Parser {
             }
             return leaf(Leaf::Data(path.to_owned(), self.data_value(&typed)?));
         }
+        if name_lower == "time" && matches!(lower(&typed.text).as_str(), "unreadable" | "*") {
+            // Every time that can be read is in this range.
+            let any = TimeRange { received: false, from: i64::MIN, to: i64::MAX };
+            let any = Node::Leaf(Leaf::Time(any));
+            let is_any = typed.text == "*";
+            return Ok(if is_any { any } else { Node::Not(Box::new(any)) });
+        }
         match name_lower.as_str() {
             "after" | "before" | "during" | "time" | "received" => {
                 return leaf(self.time(&name_lower, &typed)?);

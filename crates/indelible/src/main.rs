@@ -7,6 +7,7 @@ mod credentials;
 mod done;
 mod global;
 mod help;
+mod listen;
 mod output;
 mod plain;
 mod row;
