@@ -16,10 +16,14 @@ pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     }
     let expected = "expected an address with a port, such as 127.0.0.1:7070, localhost:7070, :7070 (this machine alone) or 0.0.0.0:7070 (every interface)";
     let Some((name, port)) = text.rsplit_once(':') else { return Err(expected.to_owned()) };
-    if name.is_empty() || port.parse::<u16>().is_err() || (name.contains(':') && !name.starts_with('[')) {
+    if name.is_empty()
+        || port.parse::<u16>().is_err()
+        || (name.contains(':') && !name.starts_with('['))
+    {
         return Err(expected.to_owned());
     }
-    let found = text.to_socket_addrs().map_err(|error| format!("{name} has no address: {error}"))?;
+    let found =
+        text.to_socket_addrs().map_err(|error| format!("{name} has no address: {error}"))?;
     // Where a name has both, what most clients try first.
     let mut found: Vec<SocketAddr> = found.collect();
     found.sort_by_key(SocketAddr::is_ipv6);
@@ -40,7 +44,11 @@ mod tests {
             ("localhost:7070", "127.0.0.1:7070"),
             ("0.0.0.0:0", "0.0.0.0:0"),
         ] {
-            assert_eq!(address(text).map(|found| found.to_string()), Ok(found.to_owned()), "{text}");
+            assert_eq!(
+                address(text).map(|found| found.to_string()),
+                Ok(found.to_owned()),
+                "{text}"
+            );
         }
         for wrong in ["", "localhost", "::1", ":", "localhost:", ":70700", "a b:1", "http://x:1/"] {
             assert!(address(wrong).is_err(), "{wrong}");

@@ -118,7 +118,9 @@ impl Export {
     /// To standard output: only whole and checked, so by way of a file that is gone then.
     async fn to_output(mut self, global: &Global) -> anyhow::Result<ExitCode> {
         let folder = std::env::temp_dir().join(format!("indelible-export-{}", std::process::id()));
-        fs::DirBuilder::new().mode(0o700).create(&folder)
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&folder)
             .with_context(|| format!("could not make {}", folder.display()))?;
         self.output = folder.join("export");
         let written = self.write(global).await;
