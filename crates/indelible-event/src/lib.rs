@@ -32,5 +32,6 @@ pub use input::{Item, Kind, MAX_VALUE, Piece, Place, Places, Splitter, Utf16, ev
 pub use ocsf::{OcsfFacts, ocsf};
 pub use record::{
     Attachment, Envelope, MAX_ID_LEN, MAX_RECORD_LEN, Payload, RecordHeader, check_id, record_id,
+    set_received_at,
 };
 pub use time::{Timestamp, TimestampError};

@@ -8,10 +8,12 @@ pub(crate) use receipts::{Answered, Answering};
 
 use crate::{
     access::Scope,
+    background::may_block,
     error::{ApiError, Result},
+    troubles::{Part, Troubles},
 };
 use indelible_event::Format;
-use indelible_log::{Batch, Log};
+use indelible_log::{AppendError, Batch, Committed, Log, chain};
 use split::Staging;
 use std::sync::Arc;
 
@@ -49,6 +51,48 @@ pub(crate) struct Staged {
     pub(crate) batch: Batch,
     /// What its answer needs besides.
     pub(crate) answering: Answering,
+}
+
+/// Appends a batch, and tells what of the server's own parts refused it, if one did.
+pub(crate) async fn submit(
+    log: &Log,
+    name: &str,
+    batch: Batch,
+    large: bool,
+    troubles: &Troubles,
+) -> Result<Committed> {
+    let committed = commit(log, batch, large).await;
+    let part = match &committed {
+        Ok(_) => {
+            troubles.pass(&[Part::Disk, Part::Key, Part::Sealing], name);
+            None
+        }
+        Err(AppendError::Full(_)) => Some(Part::Disk),
+        Err(AppendError::Signing(_)) => Some(Part::Key),
+        Err(AppendError::SealingBehind) => Some(Part::Sealing),
+        Err(AppendError::Stopped(_)) => Some(Part::Log),
+        Err(AppendError::Unreadable(_)) => Some(Part::Storage),
+        Err(_) => None,
+    };
+    if let (Some(part), Err(error)) = (part, &committed) {
+        troubles.meet(part, name, chain(error));
+    }
+    Ok(committed?)
+}
+
+/// A lone small append pays one sync and no hand-over to another thread.
+async fn commit(
+    log: &Log,
+    batch: Batch,
+    large: bool,
+) -> std::result::Result<Committed, AppendError> {
+    if !large
+        && may_block()
+        && let Some(lead) = log.lead()
+    {
+        return tokio::task::block_in_place(|| lead.commit(batch));
+    }
+    log.submit(batch).await
 }
 
 /// Finds the events of a body, checks each and encodes its record.

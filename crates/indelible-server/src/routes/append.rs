@@ -11,7 +11,7 @@ use crate::{
         body::{Received, check_type},
         params::Params,
     },
-    intake::{Answered, Answering, Door, Staged, stage},
+    intake::{Answered, Answering, Door, Staged, stage, submit},
     trail::shown::{Facts, Shown},
 };
 use axum::{
@@ -22,7 +22,6 @@ use axum::{
 };
 use indelible_api::{Appended, ErrorBody};
 use indelible_event::format_named;
-use indelible_log::AppendError;
 use serde::Deserialize;
 use std::{sync::Arc, time::Instant};
 use utoipa::IntoParams;
@@ -104,7 +103,8 @@ async fn append(
     caller.still_may(&app.control, Permission::Append, name)?;
     let started = Instant::now();
     let Staged { batch, answering } = staged;
-    let committed = log.submit(batch).await.map_err(|error| at_place(error, &answering))?;
+    let committed = submit(&log, name, batch, large, &app.troubles).await;
+    let committed = committed.map_err(|error| at_place(error, &answering))?;
     drop(hold);
     app.metrics.appended(committed.placed.len(), started.elapsed());
     let proof = params.proof;
@@ -138,13 +138,8 @@ fn forced(params: &AppendParams, headers: &HeaderMap) -> Result<Option<String>> 
 }
 
 /// Where the event stands that a batch was refused for.
-fn at_place(error: AppendError, answering: &Answering) -> ApiError {
-    let position = match &error {
-        AppendError::Conflict { position, .. } => Some(*position),
-        _ => None,
-    };
-    let error = ApiError::from(error);
-    match position.and_then(|position| answering.places.get(position)) {
+fn at_place(error: ApiError, answering: &Answering) -> ApiError {
+    match error.position.and_then(|position| answering.places.get(position)) {
         Some(place) => error.at_place(*place),
         None => error,
     }

@@ -30,7 +30,7 @@ fn size(server: &Process) -> u64 {
 }
 
 fn is_there(server: &Process, id: &str) -> bool {
-    server.run(&["get", "prod", id]).status.success()
+    server.run(&["get", "prod", &format!("id:{id}")]).status.success()
 }
 
 fn wait_until(what: impl Fn() -> bool) -> Duration {
