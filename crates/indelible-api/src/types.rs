@@ -16,6 +16,12 @@ pub struct ErrorBody {
     /// Position in the batch of the event at fault, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<usize>,
+    /// Line of the body (decompressed) that is at fault, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// Column of that line, in characters, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<u64>,
     /// Path of the member at fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member: Option<String>,
@@ -127,6 +133,12 @@ pub struct ItemError {
     pub code: String,
     /// What and why, for people.
     pub message: String,
+    /// Line of the body (decompressed) that is at fault, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// Column of that line, in characters, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<u64>,
     /// Path of the member at fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member: Option<String>,

@@ -58,8 +58,6 @@ pub(crate) async fn refusal(answer: Response) -> ClientError {
     let body = read(answer, REFUSAL, |_| ClientError::Answer("it broke off".into())).await;
     match serde_json::from_slice::<ErrorBody>(&body.unwrap_or_default()) {
         Ok(body) => ClientError::Api { status, body: Box::new(body) },
-        Err(_) => ClientError::Answer(format!(
-            "status {status} without an error body: is this an indelible server?"
-        )),
+        Err(_) => ClientError::Status(status),
     }
 }

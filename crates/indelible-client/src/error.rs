@@ -35,6 +35,9 @@ pub enum ClientError {
         /// The server's error.
         body: Box<ErrorBody>,
     },
+    /// A refusal that is not the API's: of something between, or of another program.
+    #[error("status {0} without an error body: is this an indelible server?")]
+    Status(u16),
     /// The answer is not what the API promises.
     #[error("unexpected answer: {0}")]
     Answer(String),
@@ -104,6 +107,19 @@ impl ClientError {
     #[must_use]
     pub const fn is_rollback(&self) -> bool {
         matches!(self, Self::WentBack { .. })
+    }
+
+    /// Whether the same request may succeed later: the server cannot be reached, is
+    /// starting or stopping, has too much to do, or no room.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Connect { .. } => true,
+            Self::Api { status, .. } | Self::Status(status) => {
+                matches!(status, 408 | 429 | 502..=504 | 507)
+            }
+            _ => false,
+        }
     }
 
     /// Whether the server said that nothing was done and that trying again helps.

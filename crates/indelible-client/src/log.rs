@@ -115,8 +115,8 @@ impl LogClient {
         self.client.request(Method::GET, &format!("/v1/logs/{}/{path}", segment(&self.name)))
     }
 
-    /// Appends events, each a JSON text, in one request. Returns one item per event,
-    /// in order: a receipt that was checked, or (partial) its error.
+    /// Appends events of one format, each a JSON text, in one request. Returns one item
+    /// per event, in order: a receipt that was checked, or (partial) its error.
     ///
     /// # Errors
     /// [`ClientError`]; when it is about a receipt the events may be in the log, but
@@ -126,25 +126,38 @@ impl LogClient {
         events: &[&str],
         options: &AppendOptions,
     ) -> Result<Vec<std::result::Result<VerifiedReceipt, indelible_api::ItemError>>> {
-        let mut body =
-            Vec::with_capacity(events.iter().map(|event| event.len() + 1).sum::<usize>() + 2);
+        let format = options.format.as_deref().unwrap_or(indelible_event::NATIVE);
+        let events: Vec<(&str, &str)> = events.iter().map(|event| (format, *event)).collect();
+        self.append_each(&events, options).await
+    }
+
+    /// The same, each event after the name of its format. Where they are of one, the
+    /// server is told; where not, it tells them by itself.
+    ///
+    /// # Errors
+    /// As [`LogClient::append`].
+    pub async fn append_each(
+        &self,
+        events: &[(&str, &str)],
+        options: &AppendOptions,
+    ) -> Result<Vec<std::result::Result<VerifiedReceipt, indelible_api::ItemError>>> {
+        let bytes = events.iter().map(|(_, event)| event.len() + 1).sum::<usize>();
+        let mut body = Vec::with_capacity(bytes + 2);
         body.push(b'[');
-        for (n, event) in events.iter().enumerate() {
+        for (n, (_, event)) in events.iter().enumerate() {
             if n > 0 {
                 body.push(b',');
             }
             body.extend_from_slice(event.as_bytes());
         }
         body.push(b']');
+        let first = events.first().map(|(format, _)| *format);
+        let one = first.filter(|first| events.iter().all(|(format, _)| format == first));
         let path = format!("/v1/logs/{}/events", segment(&self.name));
         let request = self
             .client
             .request(Method::POST, &path)
-            .query(&(
-                ("proof", options.proof),
-                ("partial", options.partial),
-                ("format", &options.format),
-            ))
+            .query(&(("proof", options.proof), ("partial", options.partial), ("format", one)))
             .header("content-type", "application/json")
             .body(body);
         let most = answer::CHECKPOINT + events.len().saturating_mul(answer::RECEIPT);
@@ -155,7 +168,7 @@ impl LogClient {
     /// Checks an answer against the events it is for.
     async fn check(
         &self,
-        events: &[&str],
+        events: &[(&str, &str)],
         options: &AppendOptions,
         appended: Appended,
     ) -> Result<Vec<std::result::Result<VerifiedReceipt, indelible_api::ItemError>>> {
@@ -171,11 +184,11 @@ impl LogClient {
             .received_at
             .parse()
             .map_err(|_| ClientError::Answer("received_at is not a time".into()))?;
-        let format = options.format.as_deref().unwrap_or(indelible_event::NATIVE);
-        let header = RecordHeader::new(received_at, &appended.recorded_by, format);
+        let mut headers: Vec<(&str, RecordHeader)> = Vec::new();
         let mut record = Vec::new();
         let mut checked = Vec::with_capacity(events.len());
-        for (position, (event, item)) in events.iter().zip(appended.receipts).enumerate() {
+        for (position, ((format, event), item)) in events.iter().zip(appended.receipts).enumerate()
+        {
             let receipt = match item {
                 ReceiptItem::Receipt(receipt) => receipt,
                 ReceiptItem::Refused { error } => {
@@ -187,9 +200,15 @@ impl LogClient {
                 .leaf_hash
                 .parse()
                 .map_err(|_| ClientError::Answer("leaf_hash is not a hash".into()))?;
+            if !headers.iter().any(|(known, _)| known == format) {
+                let header = RecordHeader::new(received_at, &appended.recorded_by, format);
+                headers.push((format, header));
+            }
+            let header = headers.iter().find(|(known, _)| known == format);
+            let Some((_, header)) = header else { continue };
             // A duplicate's record was made by the first append; only its proof can be checked.
             if receipt.status == ReceiptStatus::Created
-                && leaf != expected_leaf(&header, &receipt.id, event.trim(), &mut record)
+                && leaf != expected_leaf(header, &receipt.id, event.trim(), &mut record)
             {
                 return Err(ClientError::OtherRecord { position });
             }

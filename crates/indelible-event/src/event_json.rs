@@ -57,7 +57,7 @@ impl Event {
     /// # Errors
     /// [`EventError::Json`], which does not happen.
     pub fn write(&self) -> Result<Value<'static>, EventError> {
-        let text = serde_json::to_string(self).map_err(|e| EventError::Json(e.to_string()))?;
+        let text = serde_json::to_string(self).map_err(|e| EventError::json(&e.to_string(), 0))?;
         Ok(Value::parse(&text)?.into_owned())
     }
 }

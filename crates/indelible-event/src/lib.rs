@@ -19,6 +19,7 @@ mod error;
 mod event;
 mod event_json;
 mod formats;
+mod input;
 mod json;
 mod ocsf;
 mod record;
@@ -28,7 +29,8 @@ pub use error::EventError;
 pub use event::{
     Actor, ActorType, Category, Change, Context, Event, EventSource, Outcome, OutcomeResult, Target,
 };
-pub use formats::{Format, NATIVE, format_named, format_names, recognise};
+pub use formats::{Format, NATIVE, format_named, format_names};
+pub use input::{Item, Kind, MAX_VALUE, Piece, Place, Places, Splitter, Utf16, events_of};
 pub use json::{JsonError, Map, Value};
 pub use ocsf::{OcsfFacts, ocsf};
 pub use record::{

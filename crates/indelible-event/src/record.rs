@@ -184,7 +184,8 @@ impl<'a> Envelope<'a> {
     /// # Errors
     /// [`EventError`] when the bytes are not a record.
     pub fn parse(record: &'a [u8]) -> Result<Self, EventError> {
-        let text = std::str::from_utf8(record).map_err(|e| EventError::Json(e.to_string()))?;
+        let text = std::str::from_utf8(record)
+            .map_err(|e| EventError::json("not UTF-8", e.valid_up_to()))?;
         let envelope: Self = parse(text)?;
         if envelope.v != 1 {
             return Err(EventError::member(

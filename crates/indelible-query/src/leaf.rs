@@ -147,6 +147,13 @@ impl Parser {
         let span = |text: &str| span(text, self.now_us).ok_or_else(|| wrong(text));
         let text = typed.text.as_str();
         let (first, last) = (i128::MIN, i128::MAX);
+        let any = |received| leaf(Leaf::Time(TimeRange { received, from: i64::MIN, to: i64::MAX }));
+        match (name, lower(text).as_ref()) {
+            // Every time that can be read is in this range.
+            ("time", "*") => return Ok(any(false)),
+            ("time", "unreadable") => return Ok(Node::Not(Box::new(any(false)))),
+            _ => {}
+        }
         let (from, to) = match name {
             "after" => (span(text)?.0, last),
             "before" => (first, span(text)?.0),

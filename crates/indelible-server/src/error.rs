@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use indelible_api::{Code, ErrorBody, ItemError};
-use indelible_event::EventError;
+use indelible_event::{EventError, Place};
 use indelible_log::{AppendError, BatchError, LogError, StageError, chain};
 use indelible_store::StoreError;
 
@@ -16,6 +16,7 @@ pub(crate) struct ApiError {
     pub(crate) code: Code,
     pub(crate) message: String,
     pub(crate) position: Option<usize>,
+    pub(crate) place: Option<Place>,
     pub(crate) member: Option<String>,
     /// For the server's log only: 5xx bodies never carry causes.
     cause: Option<String>,
@@ -37,6 +38,7 @@ impl ApiError {
             code,
             message: message.into(),
             position: None,
+            place: None,
             member: None,
             cause: None,
             retry_after: None,
@@ -57,6 +59,12 @@ impl ApiError {
         self
     }
 
+    /// The same error, about what stands at a place of the body.
+    pub(crate) fn at_place(mut self, place: Place) -> Self {
+        self.place = Some(place);
+        self
+    }
+
     /// The same error, about one member of the request.
     pub(crate) fn member(mut self, member: impl Into<String>) -> Self {
         self.member = Some(member.into());
@@ -71,7 +79,13 @@ impl ApiError {
 
     /// The error as an item of a partial batch.
     pub(crate) fn into_item(self) -> ItemError {
-        ItemError { code: self.code.name().to_owned(), message: self.message, member: self.member }
+        ItemError {
+            code: self.code.name().to_owned(),
+            message: self.message,
+            line: self.place.map(|place| place.line),
+            column: self.place.map(|place| place.column),
+            member: self.member,
+        }
     }
 
     /// Whether the whole request fails with it, even in a partial batch.
@@ -102,6 +116,8 @@ impl IntoResponse for ApiError {
             message: self.message,
             request_id: REQUEST_ID_PLACE.to_owned(),
             position: self.position,
+            line: self.place.map(|place| place.line),
+            column: self.place.map(|place| place.column),
             member: self.member,
         };
         let mut response = (status, Json(body.clone())).into_response();
@@ -130,7 +146,7 @@ impl IntoResponse for ApiError {
 impl From<EventError> for ApiError {
     fn from(error: EventError) -> Self {
         let code = match &error {
-            EventError::Json(_) => Code::InvalidJson,
+            EventError::Json { .. } => Code::InvalidJson,
             EventError::Member { .. } => Code::InvalidEvent,
             EventError::UnknownFormat(_) => Code::UnknownFormat,
         };

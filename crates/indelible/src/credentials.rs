@@ -15,7 +15,8 @@ pub(crate) fn read_token(path: &Path) -> anyhow::Result<String> {
     check_private(path)?;
     let text = fs::read_to_string(path)
         .with_context(|| format!("could not read the token file {}", path.display()))?;
-    let token = text.trim();
+    // Editors of some systems put a byte order mark before everything.
+    let token = text.trim_start_matches('\u{feff}').trim();
     if token.is_empty() {
         bail!("{} is empty; it should hold a token", path.display());
     }

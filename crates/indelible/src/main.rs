@@ -8,6 +8,7 @@ mod credentials;
 mod done;
 mod global;
 mod help;
+mod listen;
 mod moment;
 mod output;
 mod plain;

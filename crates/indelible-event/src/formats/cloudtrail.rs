@@ -1,10 +1,10 @@
 //! `aws.cloudtrail.v1`: one record of an AWS CloudTrail log file.
 
-use super::format::{Document, Format};
+use super::{format::Format, when::time_of};
 use crate::{
     Actor, ActorType, Category, Context, Event, EventError, EventSource, Outcome, OutcomeResult,
     Target,
-    checked::{BorrowedStr, CheckedStr, shape},
+    checked::{BorrowedStr, Checked, CheckedStr, shape},
     error::{parse, read},
     json::{Map, Value},
     record::check_id,
@@ -13,13 +13,22 @@ use std::{borrow::Cow, net::IpAddr};
 
 /// AWS CloudTrail.
 #[derive(Debug)]
-pub(super) struct CloudTrail;
+pub(crate) struct CloudTrail;
 
 shape! { 'de Shape("a CloudTrail record with eventID, eventTime, eventSource and eventName") {
     required event_id: "eventID" => BorrowedStr<'de>,
-    required event_time: "eventTime" => CheckedStr,
-    required event_source: "eventSource" => CheckedStr,
-    required event_name: "eventName" => CheckedStr,
+    required event_time: "eventTime" => Checked,
+    optional event_source: "eventSource" => CheckedStr,
+    optional event_name: "eventName" => CheckedStr,
+    optional insight: "insightDetails" => Checked,
+} }
+
+// The same as a table of Athena has it, whose columns have no upper case.
+shape! { 'de Row("a row with eventid, eventtime, eventsource and eventname") {
+    required event_id: "eventid" => BorrowedStr<'de>,
+    required event_time: "eventtime" => Checked,
+    required event_source: "eventsource" => CheckedStr,
+    required event_name: "eventname" => CheckedStr,
 } }
 
 impl Format for CloudTrail {
@@ -29,33 +38,80 @@ impl Format for CloudTrail {
 
     /// The id is `eventID`, which AWS makes unique and repeats on redelivery.
     fn accept<'a>(&self, data: &'a str) -> Result<Option<Cow<'a, str>>, EventError> {
-        let shape: Shape<'a> = parse(data)?;
-        let id = shape.event_id.unwrap_or_default().0;
-        check_id(&id)?;
-        Ok(Some(id))
+        let shape: Shape<'a> = match parse(data) {
+            Ok(shape) => shape,
+            Err(error) => match parse::<Row<'a>>(data) {
+                Ok(row) => return id(row.event_id),
+                Err(_) => return Err(error),
+            },
+        };
+        if shape.insight.is_none() {
+            let needed = [
+                ("eventSource", shape.event_source.is_some()),
+                ("eventName", shape.event_name.is_some()),
+            ];
+            if let Some((name, _)) = needed.iter().find(|(_, there)| !there) {
+                return Err(EventError::member("event", format!("missing field `{name}`")));
+            }
+        }
+        id(shape.event_id)
     }
 
     fn view(&self, data: &str) -> Result<Event, EventError> {
-        Ok(view(&read(data)?))
+        let mut data = read(data)?;
+        unfold(&mut data);
+        Ok(view(&data))
     }
+}
 
-    fn unpack<'a>(&self, document: &Document<'a>) -> Option<Vec<&'a str>> {
-        match &document.records {
-            Some(records) => Some(records.iter().map(|record| record.get()).collect()),
-            None => (document.event_id.is_some() && document.event_source.is_some())
-                .then(|| vec![document.text]),
+fn id(id: Option<BorrowedStr<'_>>) -> Result<Option<Cow<'_, str>>, EventError> {
+    let id = id.unwrap_or_default().0;
+    check_id(&id)?;
+    Ok(Some(id))
+}
+
+/// A member by its path, in either spelling.
+fn get<'v, 'a>(value: &'v Value<'a>, pointer: &str) -> Option<&'v Value<'a>> {
+    pointer.split('/').skip(1).try_fold(value, |value, name| {
+        value.get(name).or_else(|| value.get(&name.to_ascii_lowercase()))
+    })
+}
+
+fn text(value: &Value<'_>, pointer: &str) -> Option<String> {
+    let text = get(value, pointer).and_then(Value::as_str);
+    text.filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+fn flag(value: &Value<'_>, pointer: &str) -> bool {
+    match get(value, pointer) {
+        Some(Value::Bool(flag)) => *flag,
+        Some(Value::Str(text)) => text == "true",
+        _ => false,
+    }
+}
+
+/// Tables keep members that differ from event to event as JSON in a string.
+fn unfold(data: &mut Value<'_>) {
+    let names = ["requestparameters", "responseelements", "additionaleventdata"];
+    for name in names {
+        if let Some(value) = data.as_object_mut().and_then(|members| members.get_mut(name))
+            && let Value::Str(text) = value
+            && let Ok(object @ Value::Object(_)) = Value::parse(text)
+        {
+            *value = object.into_owned();
         }
     }
 }
 
-fn text(value: &Value<'_>, pointer: &str) -> Option<String> {
-    value.pointer(pointer).and_then(Value::as_str).map(str::to_owned)
-}
-
 fn view(data: &Value<'_>) -> Event {
-    let event_source = text(data, "/eventSource").unwrap_or_default();
+    let known = |name: &str| {
+        text(data, &format!("/{name}")).or_else(|| text(data, &format!("/insightDetails/{name}")))
+    };
+    let event_source = known("eventSource").unwrap_or_default();
     let service = event_source.strip_suffix(".amazonaws.com").unwrap_or(&event_source);
-    let name = text(data, "/eventName").unwrap_or_default();
+    let name = known("eventName").unwrap_or_default();
+    let mut other = Map::new();
+    let time = time_of(get(data, "/eventTime"), &mut other);
     let mut metadata = Map::new();
     for member in [
         "awsRegion",
@@ -67,14 +123,15 @@ fn view(data: &Value<'_>) -> Event {
         "requestParameters",
         "responseElements",
         "additionalEventData",
+        "insightDetails",
     ] {
-        if let Some(value) = data.get(member).filter(|value| !value.is_null()) {
-            metadata.insert(member.to_owned(), value.clone().into_owned());
+        if let Some(value) = get(data, &format!("/{member}")).filter(|value| !value.is_null()) {
+            metadata.insert(member, value.clone().into_owned());
         }
     }
     Event {
         id: text(data, "/eventID"),
-        time: text(data, "/eventTime").unwrap_or_default(),
+        time,
         action: format!("aws.{service}.{name}"),
         category: Some(category(data, service, &name)),
         actor: actor(data),
@@ -92,12 +149,12 @@ fn view(data: &Value<'_>) -> Event {
         metadata,
         subjects: Vec::new(),
         corrects: text(data, "/addendum/originalEventID"),
-        other: Map::new(),
+        other,
     }
 }
 
 fn category(data: &Value<'_>, service: &str, name: &str) -> Category {
-    let read_only = data.get("readOnly").and_then(Value::as_bool).unwrap_or(false);
+    let read_only = flag(data, "/readOnly");
     match service {
         "signin" | "sts" | "sso" => Category::Auth,
         "cloudtrail" if !read_only => Category::Meta,
@@ -114,7 +171,7 @@ fn category(data: &Value<'_>, service: &str, name: &str) -> Category {
 }
 
 fn actor(data: &Value<'_>) -> Actor {
-    let identity = data.get("userIdentity").unwrap_or(&Value::Null);
+    let identity = get(data, "/userIdentity").unwrap_or(&Value::Null);
     let kind = match text(identity, "/type").as_deref() {
         Some(
             "Root" | "IAMUser" | "FederatedUser" | "SAMLUser" | "WebIdentityUser"
@@ -184,6 +241,7 @@ fn targets(data: &Value<'_>) -> Vec<Target> {
 
 fn outcome(data: &Value<'_>) -> Outcome {
     let code = text(data, "/errorCode");
+    let reason = text(data, "/errorMessage");
     let result = match &code {
         Some(code)
             if code.contains("AccessDenied")
@@ -193,12 +251,28 @@ fn outcome(data: &Value<'_>) -> Outcome {
             OutcomeResult::Denied
         }
         Some(_) => OutcomeResult::Failure,
-        None if text(data, "/responseElements/ConsoleLogin").as_deref() == Some("Failure") => {
-            OutcomeResult::Denied
-        }
+        // `ConsoleLogin`, `SwitchRole`, `CheckMfa` and whatever else a sign-in answers.
+        None if answered(data, "Failure") => OutcomeResult::Denied,
+        None if reason.is_some() || returned_false(data) => OutcomeResult::Failure,
+        None if get(data, "/insightDetails").is_some() => OutcomeResult::Unknown,
         None => OutcomeResult::Success,
     };
-    Outcome { result, code, reason: text(data, "/errorMessage"), other: Map::new() }
+    Outcome { result, code, reason, other: Map::new() }
+}
+
+/// Whether a member of the answer is this word.
+fn answered(data: &Value<'_>, word: &str) -> bool {
+    let answer = get(data, "/responseElements").and_then(Value::as_object);
+    answer.is_some_and(|members| {
+        members
+            .iter()
+            .any(|(_, value)| value.as_str().is_some_and(|text| text.eq_ignore_ascii_case(word)))
+    })
+}
+
+/// Whether a call of EC2 answered that it did nothing.
+fn returned_false(data: &Value<'_>) -> bool {
+    get(data, "/responseElements/_return").is_some_and(|value| value.as_bool() == Some(false))
 }
 
 fn context(data: &Value<'_>) -> Context {
@@ -235,6 +309,57 @@ mod tests {
             ("user", "alice")
         );
         assert_eq!(event.context.unwrap().ip.as_deref(), Some("198.51.100.7"));
+    }
+
+    #[test]
+    fn what_failed_is_no_success_wherever_it_says_so() {
+        let outcome = |members: &str| {
+            let record = format!(
+                r#"{{"eventID":"e","eventTime":"2026-03-01T12:00:00Z","eventSource":"signin.amazonaws.com","eventName":"X"{members}}}"#
+            );
+            CloudTrail.accept(&record).unwrap();
+            CloudTrail.view(&record).unwrap().outcome.result
+        };
+        for member in ["ConsoleLogin", "SwitchRole", "CheckMfa", "ExitRole"] {
+            let answer =
+                |word: &str| outcome(&format!(r#","responseElements":{{"{member}":"{word}"}}"#));
+            assert_eq!(answer("Failure"), OutcomeResult::Denied, "{member}");
+            assert_eq!(answer("Success"), OutcomeResult::Success, "{member}");
+        }
+        assert_eq!(outcome(r#","errorMessage":"Failed authentication""#), OutcomeResult::Failure);
+        assert_eq!(
+            outcome(r#","errorCode":null,"errorMessage":"","responseElements":null"#),
+            OutcomeResult::Success
+        );
+        assert_eq!(outcome(r#","responseElements":{"_return":false}"#), OutcomeResult::Failure);
+        assert_eq!(
+            outcome(r#","errorCode":"Client.UnauthorizedOperation""#),
+            OutcomeResult::Denied
+        );
+    }
+
+    #[test]
+    fn a_row_of_a_table_is_a_record() {
+        let row = r#"{"eventid":"e9","eventtime":"2026-03-01 12:00:00","eventsource":"iam.amazonaws.com","eventname":"CreateUser",
+            "useridentity":{"type":"IAMUser","username":"bob","arn":"arn:aws:iam::1:user/bob"},"requestparameters":"{\"userName\":\"alice\"}","readonly":"false"}"#;
+        assert_eq!(CloudTrail.accept(row).unwrap().as_deref(), Some("e9"));
+        let event = CloudTrail.view(row).unwrap();
+        assert_eq!(
+            (event.action.as_str(), event.time.as_str()),
+            ("aws.iam.CreateUser", "2026-03-01T12:00:00Z")
+        );
+        assert_eq!(
+            (event.actor.name.as_deref(), event.targets[0].id.as_str()),
+            (Some("bob"), "alice")
+        );
+    }
+
+    #[test]
+    fn an_insight_is_a_record() {
+        let insight = r#"{"eventVersion":"1.07","eventTime":"2026-03-01T12:00:00Z","eventID":"i1","eventType":"AwsCloudTrailInsight",
+            "insightDetails":{"state":"Start","eventSource":"ec2.amazonaws.com","eventName":"RunInstances"}}"#;
+        assert_eq!(CloudTrail.accept(insight).unwrap().as_deref(), Some("i1"));
+        assert_eq!(CloudTrail.view(insight).unwrap().action, "aws.ec2.RunInstances");
     }
 
     #[test]

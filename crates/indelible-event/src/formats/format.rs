@@ -1,8 +1,6 @@
 //! What a format is.
 
 use crate::{error::EventError, event::Event, json::Value};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 /// One format: how its events are checked, identified and shown.
@@ -31,26 +29,8 @@ pub trait Format: Sync + std::fmt::Debug {
         self.view(data)?.write()
     }
 
-    /// The events of a document if it is a container of this format (or a single
-    /// event of it); `None` if it is something else.
-    fn unpack<'a>(&self, document: &Document<'a>) -> Option<Vec<&'a str>>;
-}
-
-/// The members by which a document's format is known.
-#[derive(Debug, Deserialize)]
-pub struct Document<'a> {
-    #[serde(skip)]
-    pub(super) text: &'a str,
-    #[serde(borrow, default)]
-    pub(super) kind: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    pub(super) items: Option<Vec<&'a RawValue>>,
-    #[serde(borrow, default, rename = "Records")]
-    pub(super) records: Option<Vec<&'a RawValue>>,
-    #[serde(borrow, default, rename = "auditID")]
-    pub(super) audit_id: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "eventID")]
-    pub(super) event_id: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "eventSource")]
-    pub(super) event_source: Option<&'a RawValue>,
+    /// Whether it is another system's, with containers of its own.
+    fn is_mapped(&self) -> bool {
+        true
+    }
 }

@@ -1,6 +1,6 @@
 //! `kubernetes.audit.v1`: one event of a kube-apiserver's audit log (`audit.k8s.io`).
 
-use super::format::{Document, Format};
+use super::{format::Format, when::time_of};
 use crate::{
     Actor, ActorType, Category, Context, Event, EventError, EventSource, Outcome, OutcomeResult,
     Target,
@@ -13,7 +13,7 @@ use std::borrow::Cow;
 
 /// Kubernetes audit.
 #[derive(Debug)]
-pub(super) struct Kubernetes;
+pub(crate) struct Kubernetes;
 
 shape! { 'de Shape("a Kubernetes audit event with auditID, stage and verb") {
     required audit_id: "auditID" => BorrowedStr<'de>,
@@ -41,14 +41,6 @@ impl Format for Kubernetes {
 
     fn view(&self, data: &str) -> Result<Event, EventError> {
         Ok(view(&read(data)?))
-    }
-
-    fn unpack<'a>(&self, document: &Document<'a>) -> Option<Vec<&'a str>> {
-        match (document.kind.as_deref(), &document.items) {
-            (Some("EventList"), Some(items)) => Some(items.iter().map(|item| item.get()).collect()),
-            (Some("Event") | None, _) if document.audit_id.is_some() => Some(vec![document.text]),
-            _ => None,
-        }
     }
 }
 
@@ -81,10 +73,12 @@ fn view(data: &Value<'_>) -> Event {
     }
     let time = ["/stageTimestamp", "/requestReceivedTimestamp", "/timestamp"]
         .iter()
-        .find_map(|pointer| text(data, pointer));
+        .find_map(|pointer| data.pointer(pointer).filter(|value| !value.is_null()));
+    let mut other = Map::new();
+    let time = time_of(time, &mut other);
     Event {
         id: text(data, "/auditID"),
-        time: time.unwrap_or_default(),
+        time,
         action: format!("k8s.{subject}.{verb}"),
         category: Some(category(data, resource.as_deref().unwrap_or_default(), &verb)),
         actor: actor(data),
@@ -102,7 +96,7 @@ fn view(data: &Value<'_>) -> Event {
         metadata,
         subjects: Vec::new(),
         corrects: None,
-        other: Map::new(),
+        other,
     }
 }
 

@@ -1,6 +1,6 @@
 //! `indelible.v1`: the native event as its sender wrote it.
 
-use super::format::{Document, Format};
+use super::format::Format;
 use crate::{
     ActorType, Category, Event, EventError, OutcomeResult, Timestamp,
     checked::{BorrowedStr, Checked, CheckedStr, Object, shape},
@@ -14,7 +14,7 @@ pub(super) const NAME: &str = "indelible.v1";
 
 /// The native format.
 #[derive(Debug)]
-pub(super) struct Native;
+pub(crate) struct Native;
 
 impl Format for Native {
     fn name(&self) -> &'static str {
@@ -50,8 +50,8 @@ impl Format for Native {
         Ok(read(data)?.into_owned())
     }
 
-    fn unpack<'a>(&self, document: &Document<'a>) -> Option<Vec<&'a str>> {
-        Some(vec![document.text])
+    fn is_mapped(&self) -> bool {
+        false
     }
 }
 
@@ -227,9 +227,9 @@ mod tests {
         check("\"e-1\"", "\"\"", "id", "expected 1 to 128");
         assert!(matches!(
             Native.accept("[1"),
-            Err(EventError::Member { .. } | EventError::Json(_))
+            Err(EventError::Member { .. } | EventError::Json { .. })
         ));
-        assert!(matches!(Native.accept("{\"a"), Err(EventError::Json(_))));
+        assert!(matches!(Native.accept("{\"a"), Err(EventError::Json { .. })));
         let deep =
             GOOD.replace("\"k\":[1", &format!("\"k\":[{}1{}", "[".repeat(200), "]".repeat(200)));
         assert!(

@@ -24,6 +24,14 @@ pub struct JsonError {
 
 type Result<T> = std::result::Result<T, JsonError>;
 
+impl JsonError {
+    /// Where it is: an offset in bytes, from 0.
+    #[must_use]
+    pub const fn at(&self) -> usize {
+        self.at
+    }
+}
+
 impl<'a> Value<'a> {
     /// Reads a JSON text. Members that stand in it twice are kept twice.
     ///

@@ -95,17 +95,34 @@ struct Discovery {
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
-    exp: i64,
+    exp: NumericDate,
     #[serde(default)]
-    nbf: Option<i64>,
+    nbf: Option<NumericDate>,
     #[serde(default)]
-    iat: Option<i64>,
-    #[serde(default)]
-    name: Option<String>,
-    #[serde(default)]
-    email: Option<String>,
+    iat: Option<NumericDate>,
+    /// Optional, and so of any type: what is odd about it refuses nobody.
     #[serde(flatten)]
     other: std::collections::HashMap<String, Value>,
+}
+
+/// Seconds since 1970, which need not be whole (RFC 7519 §2): `1772366400`,
+/// `1772366400.25`, `1.7723664e9`. Microseconds.
+#[derive(Debug, Clone, Copy)]
+struct NumericDate(i64);
+
+impl<'de> Deserialize<'de> for NumericDate {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = serde_json::Number::deserialize(deserializer)?;
+        let micros = match (number.as_i64(), number.as_f64()) {
+            (Some(seconds), _) => seconds.saturating_mul(1_000_000),
+            // A float becomes the nearest integer there is; microseconds of any year that
+            // a token can be of are exact to less than one.
+            #[expect(clippy::cast_possible_truncation, reason = "saturates")]
+            (None, Some(seconds)) => (seconds * 1e6).round() as i64,
+            (None, None) => return Err(serde::de::Error::custom("a time that is no number")),
+        };
+        Ok(Self(micros))
+    }
 }
 
 impl Oidc {
@@ -173,11 +190,11 @@ impl Oidc {
     }
 
     fn principal(&self, claims: Claims, now: Timestamp) -> Result<Principal, Refusal> {
-        let now_s = now.as_micros().div_euclid(1_000_000);
-        if claims.exp.saturating_add(SKEW_S) <= now_s {
+        let (now, skew) = (now.as_micros(), SKEW_S * 1_000_000);
+        if claims.exp.0.saturating_add(skew) <= now {
             return Err(bad("expired JWT"));
         }
-        if claims.nbf.or(claims.iat).is_some_and(|from| from.saturating_sub(SKEW_S) > now_s) {
+        if claims.nbf.or(claims.iat).is_some_and(|from| from.0.saturating_sub(skew) > now) {
             return Err(bad("JWT that is not valid yet"));
         }
         if claims.sub.is_empty() || claims.sub.len() > 256 {
@@ -196,11 +213,12 @@ impl Oidc {
             Some(Value::String(group)) => vec![format!("group:{group}")],
             _ => Vec::new(),
         };
+        let text = |name: &str| claims.other.get(name).and_then(Value::as_str).map(str::to_owned);
         Ok(Principal {
+            name: text("name").or_else(|| text("email")),
             id: format!("oidc:{}", claims.sub),
-            name: claims.name.or(claims.email),
             groups,
-            expires_at: Some(Timestamp::from_micros(claims.exp.saturating_mul(1_000_000))),
+            expires_at: Some(Timestamp::from_micros(claims.exp.0)),
         })
     }
 

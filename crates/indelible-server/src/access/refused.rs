@@ -14,10 +14,13 @@ pub(crate) fn unauthenticated() -> ApiError {
 
 /// The same answer whether a log does not exist or is not the caller's business.
 pub(crate) fn no_such_log(name: &str) -> ApiError {
-    ApiError::new(
-        Code::LogNotFound,
-        format!("there is no log {name:?}; create it with POST /v1/logs or `indelible log create`"),
-    )
+    let help = if name.starts_with('_') {
+        "that this credential may see: a grant of auditor on it is needed (`indelible whoami`)"
+    } else {
+        "; create it with POST /v1/logs or `indelible log create`"
+    };
+    let gap = if help.starts_with(';') { "" } else { " " };
+    ApiError::new(Code::LogNotFound, format!("there is no log {name:?}{gap}{help}"))
 }
 
 /// The refusal of a caller that is over a limit.

@@ -9,7 +9,6 @@
 use crate::{
     background::in_background,
     error::{ApiError, Result},
-    intake::Layout,
     site::{
         bodies::Bodies,
         memory::{Held, Memory, ROOM_WAIT},
@@ -22,6 +21,7 @@ use axum::{
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use indelible_api::{Code, MAX_BODY_BYTES, NDJSON};
+use indelible_event::{Kind, Utf16};
 use std::{io::Read, time::Duration};
 use tokio::time::Instant;
 
@@ -166,6 +166,37 @@ impl Bodies {
         Ok(Received { bytes, hold })
     }
 
+    /// Reads a body of events, and makes UTF-8 of it, whatever it turns out to be.
+    pub(crate) async fn receive_events(
+        &self,
+        who: &str,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<Received> {
+        let limit = MAX_BODY_BYTES;
+        let mut received = self.receive(who, headers, body, limit).await?;
+        // A compressed file that is compressed once more on its way is two.
+        for _ in 0..2 {
+            let encoding =
+                match Kind::of(received.bytes.get(..Kind::LOOK).unwrap_or(&received.bytes)) {
+                    Kind::Text => return Ok(received),
+                    Kind::Gzip => Encoding::Gzip,
+                    Kind::Zstd => Encoding::Zstd,
+                    kind @ (Kind::Utf16Little | Kind::Utf16Big) => {
+                        return to_utf8(received, kind == Kind::Utf16Big, limit).await;
+                    }
+                    Kind::Other(what) => {
+                        return Err(ApiError::new(
+                            Code::UnsupportedMediaType,
+                            format!("the body is {what}"),
+                        ));
+                    }
+                };
+            received = self.decompress(encoding, received, limit).await?;
+        }
+        Ok(received)
+    }
+
     /// Reads a small JSON body; an empty one is an empty object.
     pub(crate) async fn receive_json<T: serde::de::DeserializeOwned>(
         &self,
@@ -197,6 +228,23 @@ impl Bodies {
     ) -> Result<Bytes> {
         self.receive(who, headers, body, limit).await.map(|received| received.bytes.into())
     }
+}
+
+/// UTF-8 of UTF-16, which is at most half as long again.
+async fn to_utf8(received: Received, big: bool, limit: usize) -> Result<Received> {
+    let Received { bytes, mut hold } = received;
+    if bytes.len() > SMALL {
+        hold.grow(hold.bytes.max(bytes.len()).saturating_mul(3)).await?;
+    }
+    let bytes = in_background(move || {
+        let mut text = Vec::with_capacity(bytes.len());
+        let mut decoder = Utf16::new(big);
+        decoder.decode(&bytes, &mut text);
+        decoder.end(&mut text);
+        Ok(text)
+    })
+    .await?;
+    if bytes.len() > limit { Err(too_large(limit)) } else { Ok(Received { bytes, hold }) }
 }
 
 /// How a body is encoded on its way.
@@ -248,14 +296,32 @@ fn essence(headers: &HeaderMap) -> Option<String> {
     Some(text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
-/// The layout the Content-Type announces.
-pub(crate) fn layout(headers: &HeaderMap) -> Result<Layout> {
-    match essence(headers).as_deref() {
-        None | Some("application/json") => Ok(Layout::Json),
-        Some(NDJSON | "application/ndjson" | "application/jsonl") => Ok(Layout::Lines),
+/// Whether events may be in a body of this Content-Type. What they are is told by the
+/// content; a type of something else is a mistake that is told early. The type that
+/// curl sends by itself is one of those that a page of another site can make a browser
+/// send: no credential goes with that by itself but a client certificate, and such
+/// requests are refused by the gate (`cross_site`).
+pub(crate) fn check_type(headers: &HeaderMap) -> Result<()> {
+    const TAKEN: [&str; 9] = [
+        "text/plain",
+        "text/x-log",
+        "application/octet-stream",
+        "application/x-www-form-urlencoded",
+        "application/gzip",
+        "application/x-gzip",
+        "application/zstd",
+        "application/x-zstd",
+        "binary/octet-stream",
+    ];
+    match essence(headers) {
+        None => Ok(()),
+        // application/json, application/x-ndjson, text/json, application/jsonlines, …+json
+        Some(kind) if kind.contains("json") || TAKEN.contains(&kind.as_str()) => Ok(()),
         Some(other) => Err(ApiError::new(
             Code::UnsupportedMediaType,
-            format!("Content-Type {other:?} is not known; send application/json or {NDJSON}"),
+            format!(
+                "events are not read from Content-Type {other:?}; send application/json or {NDJSON}"
+            ),
         )),
     }
 }

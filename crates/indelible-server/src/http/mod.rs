@@ -7,6 +7,7 @@ pub(crate) mod canonical;
 pub(crate) mod cross_site;
 pub(crate) mod gate;
 pub(crate) mod held;
+mod leftover;
 pub(crate) mod params;
 mod refusals;
 pub(crate) mod rule;

@@ -1,7 +1,7 @@
 //! What wraps all routes: a name for each request, limits of its address, one spelling
 //! of its path, headers of its answer.
 
-use super::{canonical, gate::Served};
+use super::{canonical, gate::Served, leftover::Leftover};
 use crate::{
     access::peer::Peer,
     app::App,
@@ -13,7 +13,7 @@ use axum::{
     Router,
     body::Body,
     extract::{DefaultBodyLimit, Request, State},
-    http::{HeaderName, HeaderValue, Method, header},
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
@@ -85,12 +85,17 @@ fn named(method: &Method) -> Option<&'static str> {
 
 /// Names the request, lets it in or not, counts it, and puts its name into an error's
 /// body.
-async fn finish(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+async fn finish(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let id = request_id();
     let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
     let origin =
         Arc::new(Origin::of(peer.address, request.headers(), &app.trusted_proxies, id.clone()));
     let method = named(request.method());
+    let (mut request, left) = {
+        let (parts, body) = request.into_parts();
+        let (body, left) = Leftover::lend(&parts.headers, body);
+        (Request::from_parts(parts, body), left)
+    };
     let mut response = match arrive(&app, method, request.uri().path(), &origin).await {
         Err(error) => error.into_response(),
         Ok(()) => {
@@ -98,6 +103,11 @@ async fn finish(State(app): State<Arc<App>>, mut request: Request, next: Next) -
             next.run(request).await
         }
     };
+    if let Some(left) = left
+        && response.status() != StatusCode::REQUEST_TIMEOUT
+    {
+        left.drain().await;
+    }
     let method = method.unwrap_or("other");
     let route = response.extensions_mut().remove::<Served>().map_or("", |served| served.0.path);
     app.metrics.request(method, route, response.status().as_u16());

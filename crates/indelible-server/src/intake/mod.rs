@@ -4,7 +4,7 @@
 mod receipts;
 mod split;
 
-pub(crate) use receipts::Answered;
+pub(crate) use receipts::{Answered, Answering};
 
 use crate::{
     access::Scope,
@@ -12,20 +12,10 @@ use crate::{
     error::{ApiError, Result},
     troubles::{Part, Troubles},
 };
-use indelible_api::{Code, ItemError, MAX_EVENTS};
-use indelible_event::{Format, Timestamp};
+use indelible_event::Format;
 use indelible_log::{AppendError, Batch, Committed, Log, chain};
-use split::for_each_event;
+use split::Staging;
 use std::sync::Arc;
-
-/// How a body of events is to be split.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Layout {
-    /// One JSON value: an event, an array of events, or a container of the format.
-    Json,
-    /// One event per line.
-    Lines,
-}
 
 /// Where the events of a request go, and for whom.
 #[derive(Debug)]
@@ -35,19 +25,20 @@ pub(crate) struct Door {
     pub(crate) recorded_by: String,
     /// What it may write.
     pub(crate) scope: Arc<Scope>,
-    pub(crate) format: &'static dyn Format,
+    /// The format of everything, if the sender says so; else it is recognised.
+    pub(crate) format: Option<&'static dyn Format>,
     /// Take what is good, and answer each refused event with its error.
     pub(crate) partial: bool,
 }
 
 impl Door {
     /// A writer narrowed to a tenant writes that tenant's events only.
-    fn check_tenant(&self, data: &str) -> Result<()> {
-        if self.scope.is_whole() || self.scope.admits(&self.format.view(data)?) {
+    fn check_tenant(&self, format: &dyn Format, data: &str) -> Result<()> {
+        if self.scope.is_whole() || self.scope.admits(&format.view(data)?) {
             return Ok(());
         }
         let error = ApiError::new(
-            Code::Forbidden,
+            indelible_api::Code::Forbidden,
             "this credential writes for one tenant only, and the event's tenant is another or missing",
         );
         Err(error.member("tenant"))
@@ -58,11 +49,8 @@ impl Door {
 #[derive(Debug)]
 pub(crate) struct Staged {
     pub(crate) batch: Batch,
-    pub(crate) received_at: Timestamp,
-    /// In a partial batch: events that were refused before the log saw them.
-    pub(crate) refused: Vec<(usize, ItemError)>,
-    /// Events in the request.
-    pub(crate) count: usize,
+    /// What its answer needs besides.
+    pub(crate) answering: Answering,
 }
 
 /// Appends a batch, and tells what of the server's own parts refused it, if one did.
@@ -107,48 +95,19 @@ async fn commit(
     log.submit(batch).await
 }
 
-/// Splits a body into events, checks each and encodes its record.
-pub(crate) fn stage(door: &Door, layout: Layout, bytes: &[u8]) -> Result<Staged> {
-    let Door { log, format, partial, .. } = door;
-    let (format, partial) = (*format, *partial);
-    let text = std::str::from_utf8(bytes)
-        .map_err(|e| ApiError::new(Code::InvalidJson, format!("the body is not UTF-8: {e}")))?;
-    let (received_at, header) = log.header(&door.recorded_by, format.name());
-    let mut batch = Batch::new();
-    batch.partial = partial;
-    // Envelopes add about a third to an ordinary event.
-    batch.reserve(text.len() + text.len() / 3 + 256);
-    let mut refused = Vec::new();
-    let mut count = 0;
-    let mut take = |data: &str| -> Result<()> {
-        let position = count;
-        if position == MAX_EVENTS {
-            return Err(ApiError::new(
-                Code::TooLarge,
-                format!("more than {MAX_EVENTS} events in one request; split it"),
-            ));
+/// Finds the events of a body, checks each and encodes its record.
+pub(crate) fn stage(door: &Door, bytes: &[u8]) -> Result<Staged> {
+    let mut staging = Staging::new(door, bytes)?;
+    staging.run()?;
+    let Staging { batch, received_at, refused, places, count, nothing, .. } = staging;
+    match nothing {
+        None if count == 0 && bytes.iter().all(u8::is_ascii_whitespace) => {
+            return Err(ApiError::invalid("the body is empty: it holds no events"));
         }
-        count += 1;
-        let staged = door
-            .check_tenant(data)
-            .and_then(|()| Ok(log.stage(&mut batch, &header, received_at, format, data)?));
-        match staged {
-            Ok(()) => Ok(()),
-            Err(error) if partial && !error.is_fatal() => {
-                refused.push((position, error.into_item()));
-                Ok(())
-            }
-            Err(error) => Err(error.at(position)),
+        Some(why) if count == 0 && why.contains("digest") => {
+            return Err(ApiError::invalid(format!("the body is {why}")));
         }
-    };
-    match layout {
-        Layout::Lines => {
-            text.lines().map(str::trim).filter(|line| !line.is_empty()).try_for_each(&mut take)?
-        }
-        Layout::Json => for_each_event(format, text.trim(), &mut take)?,
+        _ => {}
     }
-    if count == 0 {
-        return Err(ApiError::invalid("the body holds no events"));
-    }
-    Ok(Staged { batch, received_at, refused, count })
+    Ok(Staged { batch, answering: Answering { received_at, refused, places, count } })
 }

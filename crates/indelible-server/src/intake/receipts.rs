@@ -3,10 +3,22 @@
 use super::Door;
 use crate::error::{ApiError, Result};
 use indelible_api::{Code, ItemError};
-use indelible_event::{Timestamp, record_id};
+use indelible_event::{Place, Timestamp, record_id};
 use indelible_log::{Committed, Log, Placed};
 use indelible_tlog::Hash;
 use std::io::Write as _;
+
+/// What is left of what was staged when its batch is committed.
+#[derive(Debug)]
+pub(crate) struct Answering {
+    pub(crate) received_at: Timestamp,
+    /// What was refused before the log saw it.
+    pub(crate) refused: Vec<(usize, ItemError)>,
+    /// Where each event of the batch stands in the body.
+    pub(crate) places: Vec<Place>,
+    /// Events in the request.
+    pub(crate) count: usize,
+}
 
 /// The answer to an append.
 #[derive(Debug)]
@@ -26,12 +38,11 @@ impl Answered {
     pub(crate) fn of(
         door: &Door,
         committed: &Committed,
-        refused: Vec<(usize, ItemError)>,
-        count: usize,
-        received_at: Timestamp,
+        staged: Answering,
         proof: bool,
     ) -> Result<Self> {
         let log = &door.log;
+        let Answering { received_at, refused, places, count } = staged;
         let mut out = Vec::with_capacity(256 + count * 150);
         out.extend_from_slice(b"{\"receipts\":[");
         let mut refused = refused.into_iter().peekable();
@@ -54,7 +65,12 @@ impl Answered {
                 }
                 Placed::Duplicate { index, leaf } => (*index, *leaf, "duplicate"),
                 Placed::Refused(error) => {
-                    let error = ApiError::from(error.clone()).into_item();
+                    let error = ApiError::from(error.clone());
+                    let error = match places.get(entry) {
+                        Some(place) => error.at_place(*place),
+                        None => error,
+                    };
+                    let error = error.into_item();
                     withheld.see(&error);
                     write_refused(&mut out, &error);
                     continue;

@@ -5,13 +5,13 @@ use crate::{
     access::{Permission, caller::Caller},
     app::App,
     background::in_background,
-    error::Result,
+    error::{ApiError, Result},
     http::{
         answer::Answer,
-        body::{Received, layout},
+        body::{Received, check_type},
         params::Params,
     },
-    intake::{Answered, Door, Staged, stage, submit},
+    intake::{Answered, Answering, Door, Staged, stage, submit},
     trail::shown::{Facts, Shown},
 };
 use axum::{
@@ -20,8 +20,8 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::IntoResponse as _,
 };
-use indelible_api::{Appended, ErrorBody, MAX_BODY_BYTES};
-use indelible_event::{NATIVE, format_named};
+use indelible_api::{Appended, ErrorBody};
+use indelible_event::format_named;
 use serde::Deserialize;
 use std::{sync::Arc, time::Instant};
 use utoipa::IntoParams;
@@ -38,18 +38,24 @@ pub(crate) struct AppendParams {
     proof: bool,
     /// Append what is good and answer each refused event with its error.
     partial: bool,
-    /// Format of the events: `indelible.v1` (default), `aws.cloudtrail.v1`,
-    /// `kubernetes.audit.v1`.
+    /// Take everything as this format: `indelible.v1`, `aws.cloudtrail.v1`,
+    /// `kubernetes.audit.v1`, `json`. Without it each event's is recognised. The header
+    /// `Indelible-Format` says the same.
     format: Option<String>,
 }
 
-/// Append events: one JSON object, an array, or NDJSON.
+/// Append events: JSON objects one behind the other (one a line, or over several), arrays
+/// of them, and the containers of other systems: CloudTrail files, `lookup-events`
+/// answers, EventBridge envelopes, Kubernetes EventLists.
+///
+/// What it is, is told by the content: also gzip and zstd without Content-Encoding, a byte
+/// order mark, UTF-16. Something that is wrong is named by line and column of the body.
 ///
 /// A batch is all or nothing unless `partial`. The answer leaves once the records
 /// are durable and under a signed checkpoint.
 #[utoipa::path(post, path = "/v1/logs/{log}/events", tag = "events",
     params(("log" = String, Path, description = "Name of the log"), AppendParams),
-    request_body(content = String, content_type = "application/json", description = "Events; also application/x-ndjson. Content-Encoding gzip and zstd are taken."),
+    request_body(content = String, content_type = "application/json", description = "Events, of any JSON or text type. Content-Encoding gzip and zstd are taken."),
     responses((status = 200, body = Appended), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody),
         (status = 413, body = ErrorBody), (status = 415, body = ErrorBody), (status = 503, body = ErrorBody), (status = 507, body = ErrorBody)))]
 pub(crate) async fn append_events(
@@ -76,9 +82,12 @@ async fn append(
     body: Body,
 ) -> Result<Answer> {
     let log = app.log(name)?;
-    let format = format_named(params.format.as_deref().unwrap_or(NATIVE))?;
-    let layout = layout(headers)?;
-    let received = app.bodies.receive(caller.who(), headers, body, MAX_BODY_BYTES).await?;
+    let format = match forced(params, headers)? {
+        Some(name) => Some(format_named(&name)?),
+        None => None,
+    };
+    check_type(headers)?;
+    let received = app.bodies.receive_events(caller.who(), headers, body).await?;
     let recorded_by = caller.principal()?.id.clone();
     let (scope, partial) = (Arc::clone(&caller.scope), params.partial);
     let door = Door { log: Arc::clone(&log), recorded_by, scope, format, partial };
@@ -86,19 +95,20 @@ async fn append(
     let Received { bytes, hold } = received;
     let large = bytes.len() > INLINE;
     let stage = move || {
-        let staged = stage(&door, layout, &bytes)?;
+        let staged = stage(&door, &bytes)?;
         Ok((door, staged))
     };
     let (door, staged) = if large { in_background(stage).await? } else { stage()? };
     // What was true at the request's head need not be true behind its body.
     caller.still_may(&app.control, Permission::Append, name)?;
     let started = Instant::now();
-    let Staged { batch, received_at, refused, count } = staged;
-    let committed = submit(&log, name, batch, large, &app.troubles).await?;
+    let Staged { batch, answering } = staged;
+    let committed = submit(&log, name, batch, large, &app.troubles).await;
+    let committed = committed.map_err(|error| at_place(error, &answering))?;
     drop(hold);
     app.metrics.appended(committed.placed.len(), started.elapsed());
     let proof = params.proof;
-    let answer = move || Answered::of(&door, &committed, refused, count, received_at, proof);
+    let answer = move || Answered::of(&door, &committed, answering, proof);
     let Answered { body, refused } = if large { in_background(answer).await? } else { answer()? };
     let mut response = body.into_response();
     response
@@ -111,4 +121,26 @@ async fn append(
             None => Shown::Nothing,
         },
     ))
+}
+
+/// A format for senders that cannot choose their URL.
+const FORMAT: &str = "indelible-format";
+
+/// The format that is asked for, by parameter or header.
+fn forced(params: &AppendParams, headers: &HeaderMap) -> Result<Option<String>> {
+    let header = headers.get(FORMAT).map(|value| value.to_str().unwrap_or("?").trim().to_owned());
+    match (&params.format, header) {
+        (Some(asked), Some(header)) if *asked != header => Err(ApiError::invalid(format!(
+            "format is {asked:?} and the header Indelible-Format {header:?}; send one of them"
+        ))),
+        (asked, header) => Ok(asked.clone().or(header)),
+    }
+}
+
+/// Where the event stands that a batch was refused for.
+fn at_place(error: ApiError, answering: &Answering) -> ApiError {
+    match error.position.and_then(|position| answering.places.get(position)) {
+        Some(place) => error.at_place(*place),
+        None => error,
+    }
 }

@@ -88,6 +88,17 @@ impl Server {
         Arc::clone(&self.app)
     }
 
+    /// Loads again what can be replaced while it runs, the certificates; what cannot be
+    /// used is logged and the old stays. Blocks while it reads files.
+    pub fn reloading(&self) -> impl Fn() + Clone + Send + 'static {
+        let tls = self.tls.clone();
+        move || {
+            if let Some(tls) = &tls {
+                tls.reload();
+            }
+        }
+    }
+
     /// Serves until `stop` resolves, lets running requests finish, commits what was
     /// accepted and closes the logs.
     pub async fn run(self, stop: impl Future<Output = ()>) {

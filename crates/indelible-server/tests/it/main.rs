@@ -7,6 +7,7 @@ mod authority;
 mod crash;
 mod exports;
 mod hostile;
+mod intake;
 mod life;
 mod lifecycle;
 mod matrix;

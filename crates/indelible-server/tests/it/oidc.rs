@@ -244,6 +244,27 @@ async fn tokens_that_must_not_be_taken() {
         assert_eq!(status, StatusCode::UNAUTHORIZED, "{what}: {body}");
         assert_eq!(body["code"], "unauthenticated", "{what}");
     }
+    // Times are numbers of any form (RFC 7519 §2), and optional claims of any type.
+    for (member, value) in [
+        ("exp", json!(1_772_367_000.25)),
+        ("exp", json!(1.772_367e9)),
+        ("iat", json!(1_772_366_400.123_456)),
+        ("nbf", json!(1_772_366_400.5)),
+        ("name", json!(5)),
+        ("email", json!(["a", "b"])),
+        ("groups", json!("investigators")),
+    ] {
+        let token = issuer.sign(set(member, value.clone()));
+        assert_eq!(read_with(&server, &token).await.0, StatusCode::OK, "{member}: {value}");
+    }
+    for (member, value) in [("exp", json!("soon")), ("exp", json!(1_772_366_639.9))] {
+        let token = issuer.sign(set(member, value.clone()));
+        assert_eq!(
+            read_with(&server, &token).await.0,
+            StatusCode::UNAUTHORIZED,
+            "{member}: {value}"
+        );
+    }
     // The reasons are in the trail, for whoever must find out why.
     let trail = server.get("/v1/logs/_access/events?order=desc&limit=100").await.1.to_string();
     for reason in [

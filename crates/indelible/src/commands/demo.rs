@@ -31,7 +31,7 @@ pub(crate) struct Demo {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Address to listen on [default: 127.0.0.1:7070, or any free port if that is taken]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = crate::listen::address)]
     listen: Option<SocketAddr>,
     /// Stop when the show is over instead of staying up
     #[arg(long)]

@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use std::{
     fs::{self, File},
     io::{self, Read as _, Write as _},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -37,7 +38,7 @@ pub(crate) struct Export {
     log: String,
     /// Query, best in quotes; everything, if there is none
     query: Vec<String>,
-    /// File to write; must not exist
+    /// File to write; must not exist; `-` is standard output, without the manifest
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Format: ndjson, csv, parquet, or ocsf [default: as the file is called, else ndjson]
@@ -58,6 +59,15 @@ struct Unfinished {
 
 impl Export {
     pub(crate) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        if self.output.as_os_str() == "-" {
+            return self.to_output(global).await;
+        }
+        let manifest = self.write(global).await?;
+        self.report(global, &manifest)
+    }
+
+    /// Asks for the export and downloads it.
+    async fn write(&self, global: &Global) -> anyhow::Result<Manifest> {
         let shown = self.output.display();
         if self.output.exists() {
             bail!("{shown} exists already; choose another file");
@@ -101,7 +111,37 @@ impl Export {
         if let Err(error) = log.delete_export(&id).await {
             output::note(format_args!("the export is still at the server: {error}"));
         }
-        self.report(global, &manifest)
+        Ok(manifest)
+    }
+
+    /// To standard output: only whole and checked, so by way of a file that is gone then.
+    async fn to_output(mut self, global: &Global) -> anyhow::Result<ExitCode> {
+        let folder = std::env::temp_dir().join(format!("indelible-export-{}", std::process::id()));
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&folder)
+            .with_context(|| format!("could not make {}", folder.display()))?;
+        self.output = folder.join("export");
+        let written = self.write(global).await;
+        let copied = written.and_then(|manifest| {
+            let mut out = io::stdout();
+            let mut file = File::open(folder.join("export"))?;
+            match io::copy(&mut file, &mut out).and_then(|_| out.flush()) {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    Err(error).context("could not write to standard output")
+                }
+                _ => Ok(manifest),
+            }
+        });
+        fs::remove_dir_all(&folder)?;
+        let manifest = copied?;
+        output::note(format_args!(
+            "{GOOD}exported{GOOD:#} {} events {FAINT}({} bytes of {}){FAINT:#}",
+            count(manifest.count),
+            count(manifest.bytes),
+            manifest.format.name()
+        ));
+        Ok(ExitCode::SUCCESS)
     }
 
     fn format(&self) -> ExportFormat {

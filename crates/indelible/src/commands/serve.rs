@@ -11,6 +11,7 @@ use indelible_server::{
     TlsConfig,
 };
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// Run the server.
@@ -19,12 +20,13 @@ pub(crate) struct Serve {
     /// Data directory; created if it does not exist
     #[arg(long, env = "INDELIBLE_DATA", default_value = "indelible-data", value_name = "DIR")]
     data: PathBuf,
-    /// Address to listen on
+    /// Address to listen on: IP:PORT, NAME:PORT, or :PORT and PORT for this machine alone
     #[arg(
         long,
         env = "INDELIBLE_LISTEN",
         default_value = "127.0.0.1:7070",
-        value_name = "ADDRESS"
+        value_name = "ADDRESS",
+        value_parser = crate::listen::address
     )]
     listen: SocketAddr,
     /// Name of the site, the first part of every log's origin; fixed at the first start [default: indelible- and eight random hex digits]
@@ -114,6 +116,7 @@ impl Serve {
         runtime.block_on(async {
             let server = Server::bind(&config).await?;
             announce(&server, &config);
+            reload_on_hangup(&server)?;
             server.run(stop_signal()).await;
             say("stopped; everything acknowledged is durable");
             Ok(ExitCode::SUCCESS)
@@ -198,18 +201,34 @@ fn announce(server: &Server, config: &Config) {
     }
 }
 
-/// Resolves on Ctrl-C or SIGTERM.
+/// Loads on SIGHUP what can be loaded again: the certificates. A terminal that closes or a
+/// rotation of logs that sends it ends nothing.
+fn reload_on_hangup(server: &Server) -> anyhow::Result<()> {
+    let reload = server.reloading();
+    let mut hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be caught")?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            tracing::info!("SIGHUP: what was replaced is loaded again; the server goes on");
+            let reload = reload.clone();
+            drop(tokio::task::spawn_blocking(move || reload()).await);
+        }
+    });
+    Ok(())
+}
+
+/// Resolves on Ctrl-C, SIGTERM or SIGQUIT.
 pub(crate) async fn stop_signal() {
     let interrupt = tokio::signal::ctrl_c();
-    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        Ok(mut terminate) => {
+    match (signal(SignalKind::terminate()), signal(SignalKind::quit())) {
+        (Ok(mut terminate), Ok(mut quit)) => {
             tokio::select! {
                 _ = interrupt => {}
                 _ = terminate.recv() => {}
+                _ = quit.recv() => {}
             }
         }
-        Err(error) => {
-            tracing::warn!(%error, "SIGTERM cannot be caught");
+        (Err(error), _) | (_, Err(error)) => {
+            tracing::warn!(%error, "SIGTERM and SIGQUIT cannot be caught");
             drop(interrupt.await);
         }
     }

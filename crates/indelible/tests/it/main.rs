@@ -6,6 +6,8 @@ mod control;
 mod crash;
 mod full_disk;
 mod hostile;
+mod input;
+mod readme;
 mod search;
 mod tour;
 
