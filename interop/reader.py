@@ -6,7 +6,9 @@ from the page is a mistake in the page. It needs a directory that no server writ
 
     reader.py DATA LOG VKEY      (VKEY as text, or a file with it)
 
-Prints one line of JSON: how many records there are and their root, or what is wrong.
+    reader.py vkey SECRET        (the file of a secret key)
+
+Prints the vkey, or one line of JSON: how many records there are and their root, or what is wrong.
 """
 
 import base64
@@ -19,7 +21,7 @@ from pathlib import Path
 
 import zstandard
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 SECTOR = 512
 BUNDLE = 256
@@ -334,10 +336,10 @@ class Frame:
 
     def __init__(self, data, at):
         self.end = None
-        if not any(data[at:]):
-            return
-        need(at + SECTOR <= len(data), "bytes after the last frame")
         first = data[at : at + SECTOR]
+        if not any(first) and not data[at:].strip(b"\0"):
+            return
+        need(len(first) == SECTOR, "bytes after the last frame")
         crc = struct.unpack_from("<I", first, 120)[0]
         if first[:8] != b"INDFRM2\n" or crc != crc32c(first[:120] + first[124:]):
             torn = first == ZEROS and not any(
@@ -502,7 +504,22 @@ class Log:
             need(whole, f"attachment {path.name} is altered")
 
 
+def vkey_of(secret):
+    """The vkey of a secret key's file."""
+    text = Path(secret).read_text()
+    need(text.startswith("PRIVATE+KEY+") and text.endswith("\n"), "not a secret key")
+    name, key_id, typed = text[12:-1].split("+", 2)
+    seed = unbase64(typed)
+    need(len(seed) == 33 and seed[0] == 1, "not an Ed25519 key")
+    public = Ed25519PrivateKey.from_private_bytes(seed[1:]).public_key().public_bytes_raw()
+    vkey = f"{name}+{key_id}+{base64.b64encode(bytes([1]) + public).decode()}"
+    return Key(vkey).vkey
+
+
 def main():
+    if sys.argv[1] == "vkey":
+        print(vkey_of(sys.argv[2]))
+        return 0
     data, name, vkey = sys.argv[1:]
     try:
         path = Path(vkey)
