@@ -5,12 +5,11 @@
 //! A run answers with *candidates*; whether a candidate has the id is decided by
 //! reading the record.
 
-mod check;
+pub(crate) mod check;
 mod filter;
 mod hash;
 mod hot;
 
-pub(crate) use check::{pairs, short};
 pub(crate) use hash::IdHash;
 pub(crate) use hot::HotIds;
 

@@ -1,5 +1,7 @@
 //! The public face of a log: its threads, appending, reading, proving.
 
+mod sign;
+
 use crate::{
     AppendError, Batch, BatchError, Committed, Head, Kind, LogError, Manifest, Options, Placed,
     attachment,
@@ -484,19 +486,6 @@ impl Log {
         let checkpoint = Checkpoint::new(self.manifest.origin.clone(), size, self.root(size)?);
         let keys = self.keys.ring();
         Ok(keys.sign(&checkpoint, self.options.clock.now_us())?.into())
-    }
-
-    /// Signs a text about this log that is no checkpoint, with every key that signs now:
-    /// the signed note. The text's second line is the log's origin, where a checkpoint has
-    /// a number, so that nothing signed here can be taken for one.
-    ///
-    /// # Errors
-    /// [`LogError::Invalid`] for another text, and what the key store says.
-    pub fn sign(&self, text: &str) -> Result<String> {
-        if text.lines().nth(1) != Some(self.manifest.origin.as_str()) || !text.ends_with('\n') {
-            return Err(LogError::Invalid("only texts about the log are signed".to_owned()));
-        }
-        self.keys.ring().sign_text(text, self.options.clock.now_us())
     }
 
     /// The offline proof of a record, under the checkpoint of `size` records or the

@@ -319,7 +319,7 @@ impl Segment {
 /// no id.
 #[must_use]
 pub fn id_hash(record: &[u8]) -> Option<u64> {
-    ids::short(record)
+    ids::check::short(record)
 }
 
 /// A run of ids over sealed segments, open.
@@ -369,7 +369,7 @@ impl IdRun {
 /// What the system says.
 pub fn id_pairs(runs: Vec<IdRun>, more: &[(u64, u64)], visit: impl FnMut(u64, u64)) -> Result<()> {
     let runs: Vec<ids::Run> = runs.into_iter().map(|run| run.0).collect();
-    ids::pairs(&runs, more, visit)
+    ids::check::pairs(&runs, more, visit)
 }
 
 /// Path of an attachment in its log's store.

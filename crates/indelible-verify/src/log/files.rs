@@ -1,6 +1,6 @@
 //! Every file of a log's folder is known: by its name, its mode, and what it must hold.
 
-use super::{LogCheck, segments::Named};
+use super::state::{LogCheck, Named};
 use crate::verdict::FindingKind;
 use indelible_event::Attachment;
 use indelible_log::{LogError, stored};

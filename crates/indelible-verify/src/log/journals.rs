@@ -2,8 +2,8 @@
 //! its checkpoint, on top of the sealed tree.
 
 use super::{
-    LogCheck, damaged,
     segments::{hash_entries, push},
+    state::{LogCheck, damaged},
 };
 use crate::verdict::FindingKind;
 use indelible_event::record_id;

@@ -7,20 +7,23 @@
 //! from before is a prefix of what is here.
 
 mod files;
+mod fingerprint;
 mod ids;
 mod journals;
 mod segments;
+mod state;
+
+pub use state::{LogCheck, Options, Piece};
 
 use crate::{
     keys::Keys,
     verdict::{Finding, Unproven, Verdict},
 };
-use ids::Points;
+use fingerprint::Points;
 use indelible_log::{Kind, LogError, RECORDS_PER_SEGMENT, stored};
 use indelible_store::Store;
-use indelible_tlog::{Checkpoint, Hash, VerifyingKey};
+use indelible_tlog::VerifyingKey;
 use rayon::prelude::*;
-use segments::{Named, Sealed};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::atomic::{AtomicU64, Ordering},
@@ -28,90 +31,6 @@ use std::{
 
 /// Called with records done and records expected (0 while not known).
 pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
-
-/// How to check.
-#[derive(Clone, Copy)]
-pub struct Options<'a> {
-    /// Read from the disk itself, not from what the system keeps of it in memory.
-    pub from_disk: bool,
-    /// Called with the bytes that were just read of a journal. Who must not read faster
-    /// than so much waits in it.
-    pub pace: &'a (dyn Fn(u64) + Sync),
-}
-
-impl std::fmt::Debug for Options<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Options").field("from_disk", &self.from_disk).finish_non_exhaustive()
-    }
-}
-
-impl Default for Options<'_> {
-    fn default() -> Self {
-        Self { from_disk: false, pace: &|_| {} }
-    }
-}
-
-/// A part of a log's folder that is checked in one go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Piece {
-    /// The manifest, the keys, and every file's name.
-    Files,
-    /// A sealed segment: some ten megabytes.
-    Segment(u64),
-    /// The journals, and every checkpoint against the tree. Reads segments that came
-    /// since; after all others that were listed.
-    Tail,
-    /// An id run, after the segments that it is of.
-    IdRun(String),
-    /// Ids that occur twice, after the tail and the runs.
-    Ids,
-    /// Attachments whose names begin with these two hex digits, after segments and tail.
-    Attachments(String),
-}
-
-/// The check of one log's folder, made piece by piece:
-///
-/// ```no_run
-/// # fn check(store: &dyn indelible_store::Store, key: &indelible_tlog::VerifyingKey) {
-/// use indelible_verify::{LogCheck, Options};
-///
-/// let mut check = LogCheck::new(store, key, Options { from_disk: true, ..Options::default() });
-/// while let Some(piece) = check.next() {
-///     let bytes = check.check(&piece);
-///     // Wait as long as so many bytes may take.
-/// }
-/// let verdict = check.finish();
-/// # }
-/// ```
-///
-/// A server may write to the log meanwhile, and what it does is no finding. A piece that
-/// is not checked is missing in the verdict, so who stops early has no verdict of the
-/// whole, and may look at [`LogCheck::findings`] alone.
-#[derive(Debug)]
-pub struct LogCheck<'a> {
-    store: &'a dyn Store,
-    options: Options<'a>,
-    keys: Keys,
-    kind: Kind,
-    since: Option<Checkpoint>,
-    /// Sizes and roots that the notes about keys vouch for, and where each stands.
-    announced: Vec<(String, u64, Hash)>,
-    points: Points,
-    /// Segments that were read, by number.
-    sealed: BTreeMap<u64, Sealed>,
-    /// Segments that were tried.
-    tried: BTreeSet<u64>,
-    attachments: BTreeSet<Named>,
-    /// Id runs that hold.
-    runs: Vec<String>,
-    /// Hash and index of ids of which no run is.
-    held: Vec<(u64, u64)>,
-    /// The ids of the records in journals.
-    tail_ids: BTreeMap<u64, Box<str>>,
-    /// What is still to be checked, last first.
-    pieces: Vec<Piece>,
-    verdict: Verdict,
-}
 
 impl<'a> LogCheck<'a> {
     /// Begins the check of the log in `store` against a pinned key.
@@ -303,9 +222,4 @@ pub fn verify_store(
     }
     check.run(progress);
     check.finish()
-}
-
-/// A problem with stored bytes.
-fn damaged(path: &str, offset: u64, problem: impl Into<String>) -> LogError {
-    LogError::Damaged { path: path.to_owned(), offset, problem: problem.into() }
 }

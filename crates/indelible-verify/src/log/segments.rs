@@ -1,30 +1,19 @@
 //! Sealed segments: every record hashed and compared with the seal, and the roots of the
 //! tree at any size that something signed speaks of.
 
-use super::{LogCheck, damaged, ids::Fingerprint};
+use super::{
+    fingerprint::Fingerprint,
+    state::{LogCheck, Named, Sealed, damaged},
+};
 use crate::verdict::Finding;
 use indelible_event::{Attachment, Envelope, Payload, record_id};
 use indelible_log::{
     Kind, LogError, RECORDS_PER_BUNDLE, RECORDS_PER_SEGMENT,
-    stored::{self, BUNDLE_LEVEL, BUNDLES_PER_SEGMENT, Link, SEGMENT_LEVEL, Segment},
+    stored::{self, BUNDLE_LEVEL, BUNDLES_PER_SEGMENT, SEGMENT_LEVEL, Segment},
 };
 use indelible_tlog::{BundleEntries, Checkpoint, Frontier, Hash, leaf_hash};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// What is kept of a segment that was read.
-#[derive(Debug)]
-pub(super) struct Sealed {
-    pub(super) root: Hash,
-    /// Its times, microseconds since 1970.
-    pub(super) time_us: (i64, i64),
-    /// Every record hashed to the root.
-    pub(super) sound: bool,
-    pub(super) ids: Fingerprint,
-    /// The checkpoint in it, and the commit that made it.
-    pub(super) checkpoint: Option<Checkpoint>,
-    pub(super) link: Link,
-}
 
 /// What reading one segment yields.
 pub(super) struct Hashed {
@@ -35,14 +24,6 @@ pub(super) struct Hashed {
     file_bytes: u64,
     attachments: BTreeSet<Named>,
     findings: Vec<Finding>,
-}
-
-/// An attachment and the record that names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Named {
-    pub(super) attachment: [u8; 32],
-    pub(super) size: u64,
-    pub(super) index: u64,
 }
 
 impl LogCheck<'_> {
