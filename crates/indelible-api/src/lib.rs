@@ -5,6 +5,7 @@
 mod access;
 mod code;
 mod export;
+mod record_name;
 mod search;
 mod status;
 mod types;
@@ -12,6 +13,7 @@ mod types;
 pub use access::*;
 pub use code::Code;
 pub use export::*;
+pub use record_name::{RecordName, RecordNameError};
 pub use search::*;
 pub use status::*;
 pub use types::*;

@@ -8,8 +8,8 @@ use crate::{
 };
 use indelible_api::{
     Appended, Consistency, Count, CountRequest, Done, EventView, Export, ExportRequest, Facets,
-    FacetsRequest, HistogramBuckets, HistogramRequest, Page, Receipt, ReceiptItem, ReceiptStatus,
-    SaveView, SearchPage, View,
+    FacetsRequest, HistogramBuckets, HistogramRequest, Page, ReadConsistency, Receipt, ReceiptItem,
+    ReceiptStatus, RecordName, SaveView, SearchPage, View,
 };
 use indelible_event::{Attachment, MAX_RECORD_LEN, Payload, RecordHeader, Timestamp};
 use indelible_tlog::{
@@ -225,12 +225,12 @@ impl LogClient {
             .map_err(|source| ClientError::Forked { from, to, source })
     }
 
-    /// The event view of a record, by index or id, as the server shows it.
+    /// The event view of a record, as the server shows it.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn event(&self, record: &str) -> Result<EventView> {
-        self.client.json(self.get(&format!("events/{}", segment(record)))).await
+    pub async fn event(&self, record: &RecordName) -> Result<EventView> {
+        self.client.json(self.get(&named("events", record))).await
     }
 
     /// A page of events after `after`, oldest first; waits up to `wait_s` seconds for one.
@@ -253,8 +253,7 @@ impl LogClient {
         self.client.json(request).await
     }
 
-    /// A page of what a query finds. With `at_head` the server waits until everything
-    /// that is in the log is searched.
+    /// A page of what a query finds; its `searched` says whether it is whole.
     ///
     /// # Errors
     /// [`ClientError`].
@@ -264,34 +263,41 @@ impl LogClient {
         oldest_first: bool,
         limit: usize,
         after: Option<&str>,
-        at_head: bool,
+        consistency: ReadConsistency,
     ) -> Result<SearchPage> {
         let request = self.get("events").query(&(
             ("q", q),
             ("order", order(oldest_first)),
             ("limit", limit),
             ("after", after),
-            ("consistency", at_head.then_some("head")),
+            ("consistency", consistency),
         ));
         self.client.json(request).await
     }
 
     /// The records around one, oldest first, itself included: `n` before and after it by
-    /// `position`, or of the same `actor`, `session`, `request` or `trace`.
+    /// `position`, or of the same `actor`, `session`, `request` or `trace`. Where an answer
+    /// has no room for all, `next` is the index to go on after.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn context(&self, record: &str, by: &str, n: usize) -> Result<Page<EventView>> {
-        let request = self.get(&format!("events/{}/context", segment(record)));
-        self.client.json(request.query(&(("by", by), ("n", n)))).await
+    pub async fn context(
+        &self,
+        record: &RecordName,
+        by: &str,
+        n: usize,
+        after: Option<&str>,
+    ) -> Result<SearchPage> {
+        let request = self.get(&format!("{}/context", named("events", record)));
+        self.client.json(request.query(&(("by", by), ("n", n), ("after", after)))).await
     }
 
     /// How many records a query finds.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn count(&self, q: &str) -> Result<Count> {
-        self.post("count", &CountRequest { q: q.to_owned() }).await
+    pub async fn count(&self, wanted: &CountRequest) -> Result<Count> {
+        self.post("count", wanted).await
     }
 
     /// Asks for an export.
@@ -417,24 +423,24 @@ impl LogClient {
         Ok(last)
     }
 
-    /// The bytes of a record, by index or id, exactly as they were hashed.
+    /// The bytes of a record, exactly as they were hashed.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn record(&self, record: &str) -> Result<bytes::Bytes> {
-        let request = self.get(&format!("records/{}", segment(record)));
+    pub async fn record(&self, record: &RecordName) -> Result<bytes::Bytes> {
+        let request = self.get(&named("records", record));
         self.client.bytes(answer::RECORD, request).await
     }
 
-    /// The offline proof of a record, by index or id, checked against the record.
+    /// The offline proof of a record, checked against the record.
     ///
     /// # Errors
     /// [`ClientError::Offline`] when it does not hold.
-    pub async fn prove(&self, record: &str, size: Option<u64>) -> Result<OfflineProof> {
-        let request = self.get(&format!("receipts/{}", segment(record)));
+    pub async fn prove(&self, record: &RecordName, size: Option<u64>) -> Result<OfflineProof> {
+        let request = self.get(&named("receipts", record));
         let text = self.client.text(answer::PROOF, request.query(&[("size", size)])).await?;
         let proof = OfflineProof::parse(text.as_bytes())?;
-        let bytes = self.record(&proof.index.to_string()).await?;
+        let bytes = self.record(&RecordName::Index(proof.index)).await?;
         proof.verify(&bytes, &self.key)?;
         Ok(proof)
     }
@@ -460,6 +466,11 @@ impl LogClient {
         };
         self.client.bytes(most, self.get(&format!("attachments/{}", named.hex()))).await
     }
+}
+
+/// Where a record is below its log.
+fn named(what: &str, record: &RecordName) -> String {
+    format!("{what}/{}", segment(&record.to_string()))
 }
 
 /// The leaf hash of the record the server must have made.

@@ -53,6 +53,7 @@ mod log;
 mod manifest;
 mod open;
 mod queue;
+mod receipt;
 mod seal;
 mod segment;
 mod shared;
@@ -65,8 +66,9 @@ pub use batch::{Batch, BatchError, Committed, MAX_BATCH_BYTES, MAX_BATCH_RECORDS
 pub use data_dir::{DataDir, check_log_name};
 pub use error::{AppendError, LogError, Result, chain};
 pub use key_store::KeyStore;
-pub use log::{Log, Receipt, StageError};
+pub use log::{Lead, Log};
 pub use manifest::{Kind, Manifest};
+pub use receipt::{Receipt, StageError};
 pub use segment::{BUNDLE_RECORDS as RECORDS_PER_BUNDLE, SEGMENT_RECORDS as RECORDS_PER_SEGMENT};
 pub use shared::Head;
 pub use stats::Stats;

@@ -8,21 +8,21 @@ use crate::{
     ids::IdHash,
     keys, open,
     queue::{QueueBytes, block_on},
+    receipt::{Receipt, StageError},
     segment::{self, BUNDLE_RECORDS},
     shared::Shared,
     stats::Stats,
-    threads,
+    threads::{self, Committer},
 };
 use indelible_event::{
-    Attachment, Envelope, EventError, Format, Payload, RecordHeader, Timestamp, format_named,
-    record_id,
+    Attachment, Envelope, Format, Payload, RecordHeader, Timestamp, format_named, record_id,
 };
 use indelible_store::Store;
 use indelible_tlog::{
     Checkpoint, Hash, NodeReader as _, OfflineProof, TilePath, VerifyingKey, consistency_proof,
     inclusion_proof, leaf_hash, root,
 };
-use parking_lot::Mutex;
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use std::{ops::Range, sync::Arc, thread::JoinHandle, time::Instant};
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
@@ -42,48 +42,25 @@ pub struct Log {
     heads: watch::Receiver<Arc<Head>>,
     stopped: Arc<Mutex<Option<Arc<str>>>>,
     committing: Arc<Mutex<Option<Instant>>>,
+    committer: Arc<Mutex<Option<Committer>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Held while a key is replaced.
     replacing: Mutex<()>,
     queue: QueueBytes,
 }
 
-/// What one appended event gets.
-#[derive(Debug, Clone)]
-pub struct Receipt {
-    /// Index of the record.
-    pub index: u64,
-    /// Id of the event.
-    pub id: String,
-    /// Leaf hash of the record.
-    pub leaf_hash: Hash,
-    /// Whether the record is new, or the same event was there already.
-    pub created: bool,
-    /// A checkpoint that covers it.
-    pub head: Arc<Head>,
-}
+/// A caller's turn to commit in its own thread; see [`Log::lead`].
+#[derive(Debug)]
+pub struct Lead<'a>(MappedMutexGuard<'a, Committer>);
 
-/// Why an event could not join a batch.
-#[derive(Debug, thiserror::Error)]
-pub enum StageError {
-    /// It is not an event of its format.
-    #[error(transparent)]
-    Event(#[from] EventError),
-    /// It is over the limit for one event.
-    #[error("event of {0} bytes is over the limit of 16777216")]
-    TooLarge(usize),
-    /// The batch is full.
-    #[error(transparent)]
-    Batch(#[from] BatchError),
-    /// The log takes raw entries only.
-    #[error("the log was created raw and takes entries, not events")]
-    Raw,
-    /// An attachment could not be stored, or the log not be read.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// The append was not acknowledged.
-    #[error(transparent)]
-    Append(#[from] AppendError),
+impl Lead<'_> {
+    /// Commits a batch; returns when it is durable.
+    ///
+    /// # Errors
+    /// Those of [`Log::append`].
+    pub fn commit(mut self, batch: Batch) -> std::result::Result<Committed, AppendError> {
+        self.0.commit_one(batch)
+    }
 }
 
 impl Log {
@@ -107,6 +84,7 @@ impl Log {
             heads: running.heads,
             stopped: running.stopped,
             committing: running.committing,
+            committer: running.committer,
             threads: Mutex::new(running.threads),
             replacing: Mutex::default(),
             queue: QueueBytes::new(options.max_queued_bytes),
@@ -244,7 +222,24 @@ impl Log {
     /// # Errors
     /// [`AppendError`] tells whether the batch was refused or its fate is unknown.
     pub fn append(&self, batch: Batch) -> std::result::Result<Committed, AppendError> {
-        block_on(self.submit(batch))
+        match self.lead() {
+            Some(lead) => lead.commit(batch),
+            None => block_on(self.submit(batch)),
+        }
+    }
+
+    /// The right to commit here and now in the caller's thread, if nobody else commits
+    /// and lately nobody came beside another. Holds up everybody else's commits; keep it
+    /// no longer than the one commit takes.
+    #[must_use]
+    pub fn lead(&self) -> Option<Lead<'_>> {
+        // What was accepted before the log was closed is committed by its thread.
+        if self.requests.lock().is_none() {
+            return None;
+        }
+        let committer = self.committer.try_lock()?;
+        let committer = MutexGuard::try_map(committer, Option::as_mut).ok()?;
+        committer.is_alone().then_some(Lead(committer))
     }
 
     /// Appends a batch from async code. Once the returned future was polled the

@@ -64,14 +64,13 @@ pub(crate) struct Staged {
     pub(crate) count: usize,
 }
 
-/// Appends a batch, and tells what of the server's own parts refused it, if one did.
-pub(crate) async fn submit(
-    log: &Log,
-    name: &str,
-    batch: Batch,
+/// What became of an append, once it is told which of the server's own parts refused it, if
+/// one did.
+pub(crate) fn told(
     troubles: &Troubles,
+    name: &str,
+    committed: std::result::Result<Committed, AppendError>,
 ) -> Result<Committed> {
-    let committed = log.submit(batch).await;
     let part = match &committed {
         Ok(_) => {
             troubles.pass(&[Part::Disk, Part::Key, Part::Sealing], name);

@@ -55,7 +55,7 @@ fn no_command_lets_what_others_wrote_steer_the_terminal() {
     // Refused, with the text of the event and of the error.
     fs::write(file("bad"), json!({ "id": STEERING, "action": STEERING }).to_string()).unwrap();
     assert_plain(&["append"], &server.run(&["append", "prod", &file("bad")]));
-    assert_eq!(server.ok(&["search", "prod", "--head", "--count"]), "2\n");
+    assert_eq!(server.ok(&["search", "prod", "--count"]), "2\n");
     let escaped = STEERING.replace(['\n', '\r'], " ");
     let (name, described) = (escaped.as_str(), STEERING);
     for made in [

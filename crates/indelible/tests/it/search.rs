@@ -29,7 +29,7 @@ fn search_count_facet_histogram_view_and_follow() {
     fs::write(&file, lines.join("\n")).unwrap();
     let file = file.display().to_string();
     server.ok(&["append", "prod", &file]);
-    assert_eq!(server.ok(&["search", "prod", "--head", "--count", "actor:bob"]), "15\n");
+    assert_eq!(server.ok(&["search", "prod", "--count", "actor:bob"]), "15\n");
     let found = server.ok(&["search", "prod", "actor:bob", "outcome:denied", "--oldest"]);
     assert_eq!(found.lines().count(), 3, "{found}");
     assert!(found.lines().all(|line| line.contains("denied") && line.contains("bob")), "{found}");
@@ -45,7 +45,7 @@ fn search_count_facet_histogram_view_and_follow() {
     let two = server.run(&["search", "prod", "--histogram", "1d", "--facet", "actor,ip"]);
     assert!(!two.status.success() && text(&two.stderr).contains("one field"));
     // Around a record: next to it, and by the same actor.
-    let around = server.ok(&["context", "prod", "e7", "-n", "2"]);
+    let around = server.ok(&["context", "prod", "id:e7", "-n", "2"]);
     let indexes = |shown: &str| -> Vec<String> {
         shown.lines().map(|line| line.split("  2026").next().unwrap().trim().to_owned()).collect()
     };
@@ -66,7 +66,7 @@ fn search_count_facet_histogram_view_and_follow() {
     fs::write(folder.path().join("hostile"), steering).unwrap();
     server.ok(&["append", "hostile", &folder.path().join("hostile").display().to_string()]);
     for arguments in
-        [&["search", "hostile", "--head", "", "--facet", "actor"][..], &["search", "hostile", ""]]
+        [&["search", "hostile", "", "--facet", "actor"][..], &["search", "hostile", ""]]
     {
         let shown = server.ok(arguments);
         assert!(shown.contains("a\u{fffd}[2Jb") && !shown.contains('\u{1b}'), "{shown:?}");
@@ -74,7 +74,7 @@ fn search_count_facet_histogram_view_and_follow() {
     // Several logs at once.
     server.ok(&["log", "create", "stage"]);
     server.ok(&["append", "stage", &file]);
-    let found = server.ok(&["search", "prod,stage", "--head", "--json", "actor:bob", "-n", "99"]);
+    let found = server.ok(&["search", "prod,stage", "--json", "actor:bob", "-n", "99"]);
     let of = |log: &str| found.matches(&format!("\"log\":\"{log}\"")).count();
     assert_eq!((of("prod"), of("stage")), (15, 15), "{found}");
     let found = server.ok(&["search", "*", "actor:bob", "outcome:denied", "--oldest"]);
@@ -86,7 +86,7 @@ fn search_count_facet_histogram_view_and_follow() {
     let days = server.ok(&["search", "prod,st*", "actor:bob", "--histogram", "1d", "--json"]);
     let days: Value = serde_json::from_str(&days).unwrap();
     assert_eq!(
-        (&days["buckets"][0]["count"], &days["logs"][1]["log"]),
+        (&days["buckets"][0]["count"], &days["searched"]["logs"][1]["log"]),
         (&Value::from(30), &Value::from("stage"))
     );
     let refused = server.run(&["search", "*", "--view", "x"]);
@@ -139,10 +139,7 @@ fn an_investigation() {
     let mut append = vec!["append", "prod"];
     append.extend(files.iter().map(String::as_str));
     server.ok(&append);
-    assert_eq!(
-        server.ok(&["search", "prod", "--head", "--count"]),
-        "2153\n".replace("2153", "2,153")
-    );
+    assert_eq!(server.ok(&["search", "prod", "--count"]), "2153\n".replace("2153", "2,153"));
     let json = |arguments: &[&str]| -> Vec<Value> {
         let all = [&["search", "prod", "--json"], arguments].concat();
         server.ok(&all).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
