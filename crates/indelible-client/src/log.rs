@@ -13,8 +13,8 @@ use indelible_api::{
 };
 use indelible_event::{Attachment, MAX_RECORD_LEN, Payload, RecordHeader, Timestamp};
 use indelible_tlog::{
-    Checkpoint, Hash, OfflineProof, TilePath, VerifyingKey, leaf_hash, verify_consistency,
-    verify_inclusion,
+    Checkpoint, CheckpointError, Hash, KeyLine, NoteError, OfflineProof, TilePath, VerifyingKey,
+    leaf_hash, verify_consistency, verify_inclusion,
 };
 use reqwest::{Method, RequestBuilder};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,6 +45,8 @@ pub struct LogClient {
     client: Client,
     name: String,
     key: VerifyingKey,
+    /// The keys of the log, as far as they were needed: the pinned one, or all.
+    line: Arc<Mutex<KeyLine>>,
     /// The largest checkpoint seen.
     held: Arc<Mutex<Option<Checkpoint>>>,
 }
@@ -65,7 +67,9 @@ impl Client {
                 .parse()
                 .map_err(|_| ClientError::Answer("the server's vkey is not a key".into()))?,
         };
-        Ok(LogClient { client: self.clone(), name: name.to_owned(), key, held: Arc::default() })
+        let line = Arc::new(Mutex::new(KeyLine::new(key.clone())));
+        let (client, name) = (self.clone(), name.to_owned());
+        Ok(LogClient { client, name, key, line, held: Arc::default() })
     }
 }
 
@@ -74,6 +78,37 @@ impl LogClient {
     #[must_use]
     pub const fn key(&self) -> &VerifyingKey {
         &self.key
+    }
+
+    /// Checks a signed checkpoint with the keys of the log, of which the pinned one is one.
+    /// One that no known key signed may be a newer key's: then the announcements of keys
+    /// are fetched, and must continue what is known.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn check_checkpoint(&self, note: &str) -> Result<Checkpoint> {
+        let known = self.line.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match known.checkpoint(note.as_bytes()) {
+            Err(CheckpointError::Note(NoteError::Unsigned)) => {}
+            other => return Ok(other?),
+        }
+        let refused =
+            |problem: String| ClientError::Answer(format!("the announcements of keys: {problem}"));
+        let keys = self.client.log_info(&self.name).await?.keys;
+        let notes: Vec<String> = keys.into_iter().filter_map(|key| key.announcement).collect();
+        if notes.is_empty() {
+            return Ok(known.checkpoint(note.as_bytes())?);
+        }
+        let line = KeyLine::read(&self.key, &notes).map_err(|e| refused(e.to_string()))?;
+        let goes_on = line.keys().starts_with(known.keys())
+            && line.announced().starts_with(known.announced());
+        // Until they were fetched only the pinned one is known, wherever in the line it is.
+        if known.keys().len() > 1 && !goes_on {
+            return Err(refused("they do not continue those of before".to_owned()));
+        }
+        let checkpoint = line.checkpoint(note.as_bytes())?;
+        *self.line.lock().unwrap_or_else(PoisonError::into_inner) = line;
+        Ok(checkpoint)
     }
 
     fn get(&self, path: &str) -> RequestBuilder {
@@ -114,11 +149,11 @@ impl LogClient {
             .body(body);
         let most = answer::CHECKPOINT + events.len().saturating_mul(answer::RECEIPT);
         let appended: Appended = self.client.json_within(most, request).await?;
-        self.check(events, options, appended)
+        self.check(events, options, appended).await
     }
 
     /// Checks an answer against the events it is for.
-    fn check(
+    async fn check(
         &self,
         events: &[&str],
         options: &AppendOptions,
@@ -131,7 +166,7 @@ impl LogClient {
                 events.len()
             )));
         }
-        let checkpoint = Checkpoint::verify(appended.checkpoint.as_bytes(), &self.key)?;
+        let checkpoint = self.check_checkpoint(&appended.checkpoint).await?;
         let received_at: Timestamp = appended
             .received_at
             .parse()
@@ -197,7 +232,7 @@ impl LogClient {
     /// [`ClientError::WentBack`] or [`ClientError::Forked`] when it does not.
     pub async fn advance(&self, since: Option<&Checkpoint>) -> Result<(Checkpoint, String)> {
         let note = self.client.text(answer::CHECKPOINT, self.get("checkpoint")).await?;
-        let checkpoint = Checkpoint::verify(note.as_bytes(), &self.key)?;
+        let checkpoint = self.check_checkpoint(&note).await?;
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for older in held.iter().chain(since) {
             self.check_continues(older, &checkpoint).await?;
@@ -441,7 +476,8 @@ impl LogClient {
         let text = self.client.text(answer::PROOF, request.query(&[("size", size)])).await?;
         let proof = OfflineProof::parse(text.as_bytes())?;
         let bytes = self.record(&RecordName::Index(proof.index)).await?;
-        proof.verify(&bytes, &self.key)?;
+        let checkpoint = self.check_checkpoint(&proof.checkpoint).await?;
+        proof.verify_under(&leaf_hash(&bytes), &checkpoint)?;
         Ok(proof)
     }
 

@@ -3,16 +3,17 @@
 use crate::{
     AppendError, Batch, BatchError, Committed, Head, Kind, LogError, Manifest, Options, Placed,
     attachment,
-    commit::{Request, SharedKeys},
+    commit::Request,
     error::Result,
     ids::IdHash,
-    keys, open,
+    keys::{self, Keys},
+    open,
     queue::{QueueBytes, block_on},
-    receipt::{Receipt, StageError},
     segment::{self, BUNDLE_RECORDS},
     shared::Shared,
     stats::Stats,
     threads::{self, Committer},
+    told::{Receipt, StageError},
 };
 use indelible_event::{
     Attachment, Envelope, Format, Payload, RecordHeader, Timestamp, format_named, record_id,
@@ -35,14 +36,14 @@ const MAX_EVENT_BYTES: usize = 16 << 20;
 #[derive(Debug)]
 pub struct Log {
     manifest: Manifest,
-    keys: SharedKeys,
+    keys: Arc<Keys>,
     options: Options,
     shared: Arc<Shared>,
     requests: Mutex<Option<mpsc::Sender<Request>>>,
     heads: watch::Receiver<Arc<Head>>,
     stopped: Arc<Mutex<Option<Arc<str>>>>,
-    committing: Arc<Mutex<Option<Instant>>>,
     committer: Arc<Mutex<Option<Committer>>>,
+    committing: Arc<Mutex<Option<Instant>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Held while a key is replaced.
     replacing: Mutex<()>,
@@ -83,8 +84,8 @@ impl Log {
             requests: Mutex::new(Some(running.requests)),
             heads: running.heads,
             stopped: running.stopped,
-            committing: running.committing,
             committer: running.committer,
+            committing: running.committing,
             threads: Mutex::new(running.threads),
             replacing: Mutex::default(),
             queue: QueueBytes::new(options.max_queued_bytes),
@@ -100,13 +101,20 @@ impl Log {
     /// The newest key that checks its checkpoints.
     #[must_use]
     pub fn verifying_key(&self) -> VerifyingKey {
-        self.keys.read().current().clone()
+        self.keys.ring().current().clone()
     }
 
     /// All keys that have signed its checkpoints, oldest first.
     #[must_use]
     pub fn verifying_keys(&self) -> Vec<VerifyingKey> {
-        self.keys.read().verifying_keys()
+        self.keys.ring().line().keys().to_vec()
+    }
+
+    /// The notes that announce each key but the first, in order: whoever trusts one of the
+    /// keys makes a [`indelible_tlog::KeyLine`] of them.
+    #[must_use]
+    pub fn announcements(&self) -> Vec<Arc<str>> {
+        self.keys.ring().announcements().to_vec()
     }
 
     /// Makes a key that can replace the newest one; nothing signs with it yet.
@@ -117,19 +125,40 @@ impl Log {
         keys::stage(self.shared.store.as_ref(), &self.manifest.origin, &self.options)
     }
 
-    /// Signs with a staged key from the next commit on; the key before it signs beside
-    /// it until `overlap_until`. Doing it again with the same key changes nothing.
+    /// Signs with a staged key from the next commit on, and announces it: checkpoints of
+    /// more records than there are now hold only if it signed. The key before it signs
+    /// beside it until `overlap_until`. Doing it again with the same key changes nothing.
     ///
     /// # Errors
-    /// [`LogError::NoLog`] when the key was not staged.
+    /// [`LogError::NoLog`] when the key was not staged; [`LogError::Invalid`] when the log
+    /// has stopped.
     pub fn replace_key(&self, key: &VerifyingKey, overlap_until: Timestamp) -> Result<()> {
         let _replacing = self.replacing.lock();
-        let ring = Arc::clone(&self.keys.read());
-        if ring.verifying_keys().contains(key) {
-            return Ok(());
-        }
-        let next = ring.with(self.shared.store.as_ref(), &self.options, key, overlap_until)?;
-        *self.keys.write() = Arc::new(next);
+        let store = self.shared.store.as_ref();
+        // 1. Between two commits: from here on the new key signs beside the others.
+        let (ring, head) = {
+            let stopped = self.keys.turn.lock();
+            let ring = self.keys.ring();
+            if ring.line().keys().contains(key) {
+                return Ok(());
+            }
+            if *stopped {
+                let problem = "the log has stopped, and a commit may be there that no checkpoint tells of: restart before the key is replaced";
+                return Err(LogError::Invalid(problem.to_owned()));
+            }
+            let head = self.head();
+            let ring = ring.with_pending(store, &self.options, key, head.size)?;
+            self.keys.set(ring.clone());
+            (ring, head)
+        };
+        // 2. Both sign the announcement. Without it the new key has signed in vain.
+        let announcement = ring.announcement((head.size, head.root), overlap_until);
+        let _turn = self.keys.turn.lock();
+        let ring = self.keys.ring();
+        let announcement = announcement.inspect_err(|_| self.keys.set(ring.without_pending()))?;
+        // 3. Make it durable. If that fails it may be there or not, and the key signs on.
+        let ring = ring.announce(store, announcement)?;
+        self.keys.set(ring);
         Ok(())
     }
 
@@ -443,7 +472,7 @@ impl Log {
             return self.shared.sealed_checkpoint(size);
         }
         let checkpoint = Checkpoint::new(self.manifest.origin.clone(), size, self.root(size)?);
-        let keys = Arc::clone(&self.keys.read());
+        let keys = self.keys.ring();
         Ok(keys.sign(&checkpoint, self.options.clock.now_us())?.into())
     }
 
@@ -457,8 +486,7 @@ impl Log {
         if text.lines().nth(1) != Some(self.manifest.origin.as_str()) || !text.ends_with('\n') {
             return Err(LogError::Invalid("only texts about the log are signed".to_owned()));
         }
-        let keys = Arc::clone(&self.keys.read());
-        keys.sign_text(text, self.options.clock.now_us())
+        self.keys.ring().sign_text(text, self.options.clock.now_us())
     }
 
     /// The offline proof of a record, under the checkpoint of `size` records or the

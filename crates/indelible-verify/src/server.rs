@@ -197,3 +197,115 @@ fn perfect_root(row: &[Hash]) -> Hash {
     }
     row.first().copied().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use indelible_tlog::{EMPTY_ROOT, push_entry};
+
+    const SIZE: u64 = 600;
+
+    /// What an honest server has: bundles, tiles of leaves, the tile above, the checkpoint.
+    struct Served {
+        bundles: Vec<Vec<u8>>,
+        tiles: Vec<Vec<u8>>,
+        upper: Vec<u8>,
+        checkpoint: Checkpoint,
+    }
+
+    fn served() -> Served {
+        let mut frontier = Frontier::new();
+        let (mut bundles, mut tiles, mut upper) = (Vec::new(), Vec::new(), Vec::new());
+        let records: Vec<String> = (0..SIZE).map(|n| format!("record {n}")).collect();
+        for part in records.chunks(256) {
+            let (mut bundle, mut leaves) = (Vec::new(), Vec::new());
+            for record in part {
+                push_entry(&mut bundle, record.as_bytes()).unwrap();
+                leaves.push(leaf_hash(record.as_bytes()));
+                frontier.push(leaf_hash(record.as_bytes()), |_, _, _| {});
+            }
+            tiles.push(leaves.iter().flat_map(|leaf| leaf.0).collect());
+            if part.len() == 256 {
+                upper.extend_from_slice(perfect_root(&leaves).as_ref());
+            }
+            bundles.push(bundle);
+        }
+        let checkpoint = Checkpoint::new("s/prod".into(), SIZE, frontier.root());
+        Served { bundles, tiles, upper, checkpoint }
+    }
+
+    fn check(served: &Served) -> Verdict {
+        let mut check = ServerCheck::new(served.checkpoint.clone(), None);
+        for (index, (bundle, tile)) in
+            (0..check.bundles()).zip(served.bundles.iter().zip(&served.tiles))
+        {
+            if !check.is_over() {
+                assert_eq!(check.bundle(index, bundle, tile), []);
+            }
+        }
+        while !check.upper().is_empty() {
+            check.upper_tiles(std::slice::from_ref(&served.upper));
+        }
+        check.finish()
+    }
+
+    #[test]
+    fn an_honest_server_holds_and_every_lie_is_found() {
+        let honest = check(&served());
+        assert_eq!(
+            (honest.findings, honest.coverage.records, honest.coverage.tiles),
+            (vec![], SIZE, 7)
+        );
+        let lie = |change: &dyn Fn(&mut Served)| {
+            let mut served = served();
+            change(&mut served);
+            check(&served)
+        };
+        for at in 0..served().bundles[1].len() {
+            assert!(lie(&|served| served.bundles[1][at] ^= 1).worst().is_some(), "bundle {at}");
+        }
+        for at in (0..256 * 32).step_by(31) {
+            let verdict = lie(&|served| served.tiles[0][at] ^= 1);
+            assert_eq!(verdict.first_bad_index(), Some(at as u64 / 32));
+        }
+        for at in 0..64 {
+            assert!(lie(&|served| served.upper[at] ^= 1).worst().is_some(), "upper {at}");
+        }
+        for lied in [
+            lie(&|served| served.checkpoint.size = 599),
+            lie(&|served| served.checkpoint.size = 601),
+            lie(&|served| served.checkpoint.root = EMPTY_ROOT),
+            lie(&|served| served.bundles[2].extend_from_slice(&[0, 0])),
+            lie(&|served| served.bundles[2].push(0)),
+            lie(&|served| served.tiles[2].push(0)),
+            lie(&|served| served.tiles[2].truncate(32)),
+            lie(&|served| served.upper.push(0)),
+            lie(&|served| served.bundles.swap(0, 1)),
+        ] {
+            assert_eq!(lied.worst(), Some(FindingKind::Altered));
+        }
+    }
+
+    /// Signed for nobody: fewer records than there are, and none.
+    #[test]
+    fn without_a_checkpoint_from_before_the_end_is_not_proven() {
+        let checkpoint = Checkpoint::new("s/prod".into(), 0, EMPTY_ROOT);
+        let verdict = ServerCheck::new(checkpoint.clone(), None).finish();
+        assert!(verdict.coverage.unproven.contains(&Unproven::End));
+        let verdict = ServerCheck::new(checkpoint, Some(0)).finish();
+        assert!(!verdict.coverage.unproven.contains(&Unproven::End));
+    }
+
+    #[test]
+    fn attachments_are_there_and_whole() {
+        let mut check = ServerCheck::new(served().checkpoint, None);
+        let named = Attachment::of(b"data");
+        check.attachment(1, &named, Some(b"data"));
+        assert!(!check.is_over());
+        check.attachment(2, &named, Some(b"dath"));
+        check.attachment(3, &named, None);
+        let found: Vec<_> =
+            check.finish().findings.iter().map(|found| (found.kind, found.index)).collect();
+        assert_eq!(found, [(FindingKind::Altered, Some(2)), (FindingKind::Missing, Some(3))]);
+    }
+}

@@ -8,6 +8,7 @@ pub(crate) use receipts::Answered;
 
 use crate::{
     access::Scope,
+    background::may_block,
     error::{ApiError, Result},
     troubles::{Part, Troubles},
 };
@@ -64,13 +65,15 @@ pub(crate) struct Staged {
     pub(crate) count: usize,
 }
 
-/// What became of an append, once it is told which of the server's own parts refused it, if
-/// one did.
-pub(crate) fn told(
-    troubles: &Troubles,
+/// Appends a batch, and tells what of the server's own parts refused it, if one did.
+pub(crate) async fn submit(
+    log: &Log,
     name: &str,
-    committed: std::result::Result<Committed, AppendError>,
+    batch: Batch,
+    large: bool,
+    troubles: &Troubles,
 ) -> Result<Committed> {
+    let committed = commit(log, batch, large).await;
     let part = match &committed {
         Ok(_) => {
             troubles.pass(&[Part::Disk, Part::Key, Part::Sealing], name);
@@ -87,6 +90,21 @@ pub(crate) fn told(
         troubles.meet(part, name, chain(error));
     }
     Ok(committed?)
+}
+
+/// A lone small append pays one sync and no hand-over to another thread.
+async fn commit(
+    log: &Log,
+    batch: Batch,
+    large: bool,
+) -> std::result::Result<Committed, AppendError> {
+    if !large
+        && may_block()
+        && let Some(lead) = log.lead()
+    {
+        return tokio::task::block_in_place(|| lead.commit(batch));
+    }
+    log.submit(batch).await
 }
 
 /// Splits a body into events, checks each and encodes its record.

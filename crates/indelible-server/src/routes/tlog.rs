@@ -9,7 +9,7 @@ use crate::{
         answer::Answer,
         asked::{Asked, no_such_tile},
     },
-    intake::told,
+    intake::submit,
     routes::proofs,
     trail::shown::Facts,
 };
@@ -129,8 +129,7 @@ pub(crate) async fn add(
     caller.still_may(&app.control, Permission::Append, &name)?;
     let mut batch = Batch::new();
     batch.push_raw(&entry).map_err(|e| ApiError::new(Code::TooLarge, e.to_string()))?;
-    let committed = told(&app.troubles, &name, log.submit(batch).await)?;
-    match committed.placed.first() {
+    match submit(&log, &name, batch, false, &app.troubles).await?.placed.first() {
         Some(Placed::Created(index)) => Ok(Answer::nothing(proofs::text(index.to_string()))),
         _ => Err(ApiError::new(Code::Internal, "the entry was not placed")),
     }

@@ -28,6 +28,11 @@ pub(super) struct Shown {
 
 type Claimed = Result<Shown, String>;
 
+/// The file is none of its format; everything else is what the system says.
+fn malformed(problem: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, problem)
+}
+
 /// Visits what the file claims, in its order, with the place for people.
 pub(super) fn read(
     path: &Path,
@@ -88,7 +93,7 @@ fn rows(path: &Path, mut visit: impl FnMut(String, Claimed)) -> io::Result<()> {
     let mut rows = csv::ReaderBuilder::new().flexible(true).from_path(path)?;
     let columns = 1 + COLUMNS.len() + EVIDENCE_COLUMNS.len();
     for (row, number) in rows.records().zip(1u64..) {
-        let cells = row.map_err(io::Error::other)?;
+        let cells = row.map_err(malformed)?;
         let mut proves = cells.iter().skip(1 + COLUMNS.len()).map(|text| match text {
             "" => None,
             text => Some(text.to_owned()),
@@ -106,14 +111,14 @@ fn rows(path: &Path, mut visit: impl FnMut(String, Claimed)) -> io::Result<()> {
 }
 
 fn parquet(path: &Path, mut visit: impl FnMut(String, Claimed)) -> io::Result<()> {
-    let file = SerializedFileReader::new(File::open(path)?).map_err(io::Error::other)?;
-    let expected = parse_message_type(&parquet_schema(true)).map_err(io::Error::other)?;
+    let file = SerializedFileReader::new(File::open(path)?).map_err(malformed)?;
+    let expected = parse_message_type(&parquet_schema(true)).map_err(malformed)?;
     // The same columns in the same order: none is read for another.
     if *file.metadata().file_metadata().schema() != expected {
-        return Err(io::Error::other("its columns are not those of such an export"));
+        return Err(malformed("its columns are not those of such an export"));
     }
-    for (row, number) in file.get_row_iter(None).map_err(io::Error::other)?.zip(1u64..) {
-        let columns = row.map_err(io::Error::other)?.into_columns();
+    for (row, number) in file.get_row_iter(None).map_err(malformed)?.zip(1u64..) {
+        let columns = row.map_err(malformed)?.into_columns();
         let text = |name: &str| {
             columns.iter().find(|(own, _)| own == name).and_then(|(_, field)| match field {
                 Field::Str(text) => Some(text.clone()),

@@ -223,7 +223,10 @@ impl<'a> Check<'a> {
             progress(seen, *count);
         });
         if let Err(error) = read {
-            let kind = if as_signed { FindingKind::Unreadable } else { FindingKind::Altered };
+            let kind = match error.kind() {
+                std::io::ErrorKind::InvalidData => FindingKind::Altered,
+                _ => FindingKind::Unreadable,
+            };
             self.find(kind, None, format!("{}: {error}", self.file.display()));
             return;
         }

@@ -78,7 +78,9 @@ impl LogCopy<'_> {
         let new = self.objects("segments")?;
         let small = self.from.list("")?;
         let is_small = |path: &&String| {
-            matches!(path.as_str(), "log" | "features") || path.starts_with("announcements/")
+            let about_keys = ["announcements/", "retired/"];
+            matches!(path.as_str(), "log" | "features")
+                || about_keys.iter().any(|folder| path.starts_with(folder))
         };
         for path in small.iter().filter(is_small) {
             self.same_object(path)?;
@@ -96,12 +98,9 @@ impl LogCopy<'_> {
         let own = stored::secret_keys(self.from.as_ref()).unwrap_or_default();
         let holds = |key: &VerifyingKey| stored::manifest(&self.to, key).is_ok();
         let first = own.into_iter().find(holds);
-        let keys = match &first {
-            Some(first) => stored::vouched_keys(&self.to, first)?,
-            None => Vec::new(),
-        };
+        let keys = first.as_ref().map(|first| stored::key_line(&self.to, first)).transpose()?;
         let staged = LocalStore::open(self.to.root().join(STAGED))?;
-        let tree = Tree::read(&self.to, &staged, &journals, &keys, known)?;
+        let tree = Tree::read(&self.to, &staged, &journals, keys.as_ref(), known)?;
         let (size, note) = tree.head();
         let note = note.map(str::to_owned);
         self.place_journals(&journals)?;

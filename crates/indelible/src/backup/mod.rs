@@ -98,7 +98,7 @@ fn outline(data: &DataDir) -> anyhow::Result<BTreeSet<String>> {
     let mut found = BTreeSet::new();
     for log in data.logs()? {
         let store = data.store(&log)?;
-        for folder in ["announcements", "keys"] {
+        for folder in ["announcements", "retired", "keys"] {
             found.extend(store.list(folder)?.into_iter().map(|path| format!("{log}/{path}")));
         }
         found.insert(log);

@@ -7,11 +7,11 @@ use indelible_log::{
     stored::{self, BUNDLES_PER_SEGMENT, Commit, Found, SEGMENT_LEVEL, Segment},
 };
 use indelible_store::{LocalStore, Store as _};
-use indelible_tlog::{BundleEntries, Checkpoint, Frontier, Hash, VerifyingKey, leaf_hash};
+use indelible_tlog::{BundleEntries, Checkpoint, Frontier, Hash, KeyLine, leaf_hash};
 
 /// The tree of a copy.
 pub(super) struct Tree<'a> {
-    keys: &'a [VerifyingKey],
+    keys: Option<&'a KeyLine>,
     frontier: Frontier,
     /// Roots of the segments.
     sealed: Vec<Hash>,
@@ -28,7 +28,7 @@ impl<'a> Tree<'a> {
         to: &LocalStore,
         staged: &LocalStore,
         journals: &[String],
-        keys: &'a [VerifyingKey],
+        keys: Option<&'a KeyLine>,
         known: Option<&str>,
     ) -> anyhow::Result<Self> {
         let known = known.map(parse).transpose()?;
@@ -92,8 +92,8 @@ impl<'a> Tree<'a> {
     fn note(&self, note: &[u8]) -> anyhow::Result<(Checkpoint, String)> {
         let text = String::from_utf8(note.to_vec()).context("a checkpoint is not text")?;
         let checkpoint = match self.keys {
-            [] => parse(&text)?,
-            keys => Checkpoint::verify_any(note, keys).context("a checkpoint does not hold")?,
+            None => parse(&text)?,
+            Some(keys) => keys.checkpoint(note).context("a checkpoint does not hold")?,
         };
         Ok((checkpoint, text))
     }

@@ -171,7 +171,7 @@ fn verify_tells_kinds_of_trouble_apart() {
     fs::write(&journal, &bytes).unwrap();
     let verdict = check(&[&data, "--log", "prod", "--key", &key], 10, "altered");
     assert_eq!(verdict["first_bad_index"], 0, "{verdict}");
-    let second = sound.windows(8).rposition(|window| window == b"INDFRM1\n").unwrap();
+    let second = sound.windows(8).rposition(|window| window == b"INDFRM2\n").unwrap();
     bytes = sound.clone();
     bytes[second..].fill(0);
     fs::write(&journal, &bytes).unwrap();

@@ -1,10 +1,6 @@
-//! What an append is answered.
+//! What callers of a log are told.
 
-use crate::{
-    batch::BatchError,
-    error::{AppendError, LogError},
-    shared::Head,
-};
+use crate::{AppendError, BatchError, Head, LogError};
 use indelible_event::EventError;
 use indelible_tlog::Hash;
 use std::sync::Arc;
