@@ -1,13 +1,11 @@
 //! Copying one log, and files.
 
-use super::{
-    Done,
-    tree::{Tree, check_segment},
-};
+use super::tree::{Tree, check_segment};
 use anyhow::{Context as _, bail, ensure};
 use indelible_log::stored::{self, Found};
 use indelible_store::{Blob, LocalStore, Store};
 use indelible_tlog::VerifyingKey;
+use serde::Serialize;
 use std::{
     collections::BTreeSet,
     fs,
@@ -41,6 +39,17 @@ pub(crate) fn copy_file(from: &dyn Store, to: &LocalStore, path: &str) -> anyhow
         fs::set_permissions(to.root().join(path), mode)?;
     }
     Ok(blob.size())
+}
+
+/// What a run did.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Done {
+    pub(crate) logs: u64,
+    pub(crate) records: u64,
+    /// Files that were written, and their bytes.
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+    pub(crate) keys: bool,
 }
 
 /// Folder of journals that have not got their place yet.

@@ -14,8 +14,7 @@ mod copy;
 mod tree;
 
 use anyhow::{Context as _, bail, ensure};
-pub(crate) use copy::copy_file;
-use copy::{Copied, LogCopy};
+use copy::{Copied, Done, LogCopy, copy_file};
 use indelible_log::DataDir;
 use indelible_store::{LocalStore, Store as _};
 use serde::{Deserialize, Serialize};
@@ -53,17 +52,6 @@ pub(crate) struct Backup {
     pub(crate) checkpoints: BTreeMap<String, String>,
     /// The first key of each log, where it could be told.
     pub(crate) vkeys: BTreeMap<String, String>,
-}
-
-/// What a run did.
-#[derive(Debug, Default, Serialize)]
-pub(crate) struct Done {
-    pub(crate) logs: u64,
-    pub(crate) records: u64,
-    /// Files that were written, and their bytes.
-    pub(crate) files: u64,
-    pub(crate) bytes: u64,
-    pub(crate) keys: bool,
 }
 
 /// Where the data are in a target.
