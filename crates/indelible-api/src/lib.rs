@@ -5,13 +5,17 @@
 mod access;
 mod code;
 mod export;
+mod record_name;
 mod search;
+mod status;
 mod types;
 
 pub use access::*;
 pub use code::Code;
 pub use export::*;
+pub use record_name::{RecordName, RecordNameError};
 pub use search::*;
+pub use status::*;
 pub use types::*;
 
 /// Media type of newline-delimited JSON.

@@ -33,5 +33,6 @@ pub use json::{JsonError, Map, Value};
 pub use ocsf::{OcsfFacts, ocsf};
 pub use record::{
     Attachment, Envelope, MAX_ID_LEN, MAX_RECORD_LEN, Payload, RecordHeader, check_id, record_id,
+    set_received_at,
 };
 pub use time::{Timestamp, TimestampError, nanos, utc};

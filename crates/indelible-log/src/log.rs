@@ -3,27 +3,29 @@
 use crate::{
     AppendError, Batch, BatchError, Committed, Head, Kind, LogError, Manifest, Options, Placed,
     attachment,
-    commit::{Reply, Request, SharedKeys},
+    commit::Request,
     error::Result,
     ids::IdHash,
-    keys, open,
+    keys::{self, Keys},
+    open,
     queue::{QueueBytes, block_on},
     segment::{self, BUNDLE_RECORDS},
     shared::Shared,
-    threads,
+    stats::Stats,
+    threads::{self, Committer},
+    told::{Receipt, StageError},
 };
 use indelible_event::{
-    Attachment, Envelope, EventError, Format, Payload, RecordHeader, Timestamp, format_named,
-    record_id,
+    Attachment, Envelope, Format, Payload, RecordHeader, Timestamp, format_named, record_id,
 };
 use indelible_store::Store;
 use indelible_tlog::{
     Checkpoint, Hash, NodeReader as _, OfflineProof, TilePath, VerifyingKey, consistency_proof,
     inclusion_proof, leaf_hash, root,
 };
-use parking_lot::Mutex;
-use std::{ops::Range, sync::Arc, thread::JoinHandle};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
+use std::{ops::Range, sync::Arc, thread::JoinHandle, time::Instant};
+use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 /// Most bytes of one event; more than a record holds goes to an attachment.
@@ -34,69 +36,32 @@ const MAX_EVENT_BYTES: usize = 16 << 20;
 #[derive(Debug)]
 pub struct Log {
     manifest: Manifest,
-    keys: SharedKeys,
+    keys: Arc<Keys>,
     options: Options,
     shared: Arc<Shared>,
     requests: Mutex<Option<mpsc::Sender<Request>>>,
     heads: watch::Receiver<Arc<Head>>,
     stopped: Arc<Mutex<Option<Arc<str>>>>,
+    committer: Arc<Mutex<Option<Committer>>>,
+    committing: Arc<Mutex<Option<Instant>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Held while a key is replaced.
     replacing: Mutex<()>,
     queue: QueueBytes,
 }
 
-/// What one appended event gets.
-#[derive(Debug, Clone)]
-pub struct Receipt {
-    /// Index of the record.
-    pub index: u64,
-    /// Id of the event.
-    pub id: String,
-    /// Leaf hash of the record.
-    pub leaf_hash: Hash,
-    /// Whether the record is new, or the same event was there already.
-    pub created: bool,
-    /// A checkpoint that covers it.
-    pub head: Arc<Head>,
-}
+/// A caller's turn to commit in its own thread; see [`Log::lead`].
+#[derive(Debug)]
+pub struct Lead<'a>(MappedMutexGuard<'a, Committer>);
 
-/// Why an event could not join a batch.
-#[derive(Debug, thiserror::Error)]
-pub enum StageError {
-    /// It is not an event of its format.
-    #[error(transparent)]
-    Event(#[from] EventError),
-    /// It is over the limit for one event.
-    #[error("event of {0} bytes is over the limit of 16777216")]
-    TooLarge(usize),
-    /// The batch is full.
-    #[error(transparent)]
-    Batch(#[from] BatchError),
-    /// The log takes raw entries only.
-    #[error("the log was created raw and takes entries, not events")]
-    Raw,
-    /// An attachment could not be stored, or the log not be read.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// The append was not acknowledged.
-    #[error(transparent)]
-    Append(#[from] AppendError),
-}
-
-/// Figures of a log, for operators.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stats {
-    /// Records.
-    pub size: u64,
-    /// Sealed segments.
-    pub segments: u64,
-    /// Bytes of sealed records before compression.
-    pub sealed_record_bytes: u64,
-    /// Whole segments that wait to be sealed.
-    pub unsealed_segments: u64,
-    /// Why the last attempt to seal failed, until one succeeds.
-    pub sealing_error: Option<Arc<str>>,
+impl Lead<'_> {
+    /// Commits a batch; returns when it is durable.
+    ///
+    /// # Errors
+    /// Those of [`Log::append`].
+    pub fn commit(mut self, batch: Batch) -> std::result::Result<Committed, AppendError> {
+        self.0.commit_one(batch)
+    }
 }
 
 impl Log {
@@ -119,6 +84,8 @@ impl Log {
             requests: Mutex::new(Some(running.requests)),
             heads: running.heads,
             stopped: running.stopped,
+            committer: running.committer,
+            committing: running.committing,
             threads: Mutex::new(running.threads),
             replacing: Mutex::default(),
             queue: QueueBytes::new(options.max_queued_bytes),
@@ -144,13 +111,20 @@ impl Log {
     /// The newest key that checks its checkpoints.
     #[must_use]
     pub fn verifying_key(&self) -> VerifyingKey {
-        self.keys.read().current().clone()
+        self.keys.ring().current().clone()
     }
 
     /// All keys that have signed its checkpoints, oldest first.
     #[must_use]
     pub fn verifying_keys(&self) -> Vec<VerifyingKey> {
-        self.keys.read().verifying_keys()
+        self.keys.ring().line().keys().to_vec()
+    }
+
+    /// The notes that announce each key but the first, in order: whoever trusts one of the
+    /// keys makes a [`indelible_tlog::KeyLine`] of them.
+    #[must_use]
+    pub fn announcements(&self) -> Vec<Arc<str>> {
+        self.keys.ring().announcements().to_vec()
     }
 
     /// Makes a key that can replace the newest one; nothing signs with it yet.
@@ -161,19 +135,40 @@ impl Log {
         keys::stage(self.shared.store.as_ref(), &self.manifest.origin, &self.options)
     }
 
-    /// Signs with a staged key from the next commit on; the key before it signs beside
-    /// it until `overlap_until`. Doing it again with the same key changes nothing.
+    /// Signs with a staged key from the next commit on, and announces it: checkpoints of
+    /// more records than there are now hold only if it signed. The key before it signs
+    /// beside it until `overlap_until`. Doing it again with the same key changes nothing.
     ///
     /// # Errors
-    /// [`LogError::NoLog`] when the key was not staged.
+    /// [`LogError::NoLog`] when the key was not staged; [`LogError::Invalid`] when the log
+    /// has stopped.
     pub fn replace_key(&self, key: &VerifyingKey, overlap_until: Timestamp) -> Result<()> {
         let _replacing = self.replacing.lock();
-        let ring = Arc::clone(&self.keys.read());
-        if ring.verifying_keys().contains(key) {
-            return Ok(());
-        }
-        let next = ring.with(self.shared.store.as_ref(), &self.options, key, overlap_until)?;
-        *self.keys.write() = Arc::new(next);
+        let store = self.shared.store.as_ref();
+        // 1. Between two commits: from here on the new key signs beside the others.
+        let (ring, head) = {
+            let stopped = self.keys.turn.lock();
+            let ring = self.keys.ring();
+            if ring.line().keys().contains(key) {
+                return Ok(());
+            }
+            if *stopped {
+                let problem = "the log has stopped, and a commit may be there that no checkpoint tells of: restart before the key is replaced";
+                return Err(LogError::Invalid(problem.to_owned()));
+            }
+            let head = self.head();
+            let ring = ring.with_pending(store, &self.options, key, head.size)?;
+            self.keys.set(ring.clone());
+            (ring, head)
+        };
+        // 2. Both sign the announcement. Without it the new key has signed in vain.
+        let announcement = ring.announcement((head.size, head.root), overlap_until);
+        let _turn = self.keys.turn.lock();
+        let ring = self.keys.ring();
+        let announcement = announcement.inspect_err(|_| self.keys.set(ring.without_pending()))?;
+        // 3. Make it durable. If that fails it may be there or not, and the key signs on.
+        let ring = ring.announce(store, announcement)?;
+        self.keys.set(ring);
         Ok(())
     }
 
@@ -198,8 +193,12 @@ impl Log {
     /// Figures for operators.
     #[must_use]
     pub fn stats(&self) -> Stats {
+        let now_us = self.options.clock.now_us();
         let state = self.shared.state.read();
         Stats {
+            committing_for: self.committing.lock().map(|since| since.elapsed()),
+            committed_us: state.head.time_us,
+            ahead_us: state.head.time_us.saturating_sub(now_us).max(0).unsigned_abs(),
             size: state.head.size,
             segments: state.sealed_segments(),
             sealed_record_bytes: state.sealed_record_bytes(),
@@ -208,10 +207,16 @@ impl Log {
         }
     }
 
-    /// The header for records received now.
+    /// Now, by the log's clock, whatever the log holds.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.options.clock.now_us())
+    }
+
+    /// The header for records received now, which is not before the last commit.
     #[must_use]
     pub fn header(&self, recorded_by: &str, format: &str) -> (Timestamp, RecordHeader) {
-        let now = Timestamp::from_micros(self.options.clock.now_us());
+        let now = self.now().max(Timestamp::from_micros(self.head().time_us));
         (now, RecordHeader::new(now, recorded_by, format))
     }
 
@@ -256,7 +261,24 @@ impl Log {
     /// # Errors
     /// [`AppendError`] tells whether the batch was refused or its fate is unknown.
     pub fn append(&self, batch: Batch) -> std::result::Result<Committed, AppendError> {
-        block_on(self.submit(batch))
+        match self.lead() {
+            Some(lead) => lead.commit(batch),
+            None => block_on(self.submit(batch)),
+        }
+    }
+
+    /// The right to commit here and now in the caller's thread, if nobody else commits
+    /// and lately nobody came beside another. Holds up everybody else's commits; keep it
+    /// no longer than the one commit takes.
+    #[must_use]
+    pub fn lead(&self) -> Option<Lead<'_>> {
+        // What was accepted before the log was closed is committed by its thread.
+        if self.requests.lock().is_none() {
+            return None;
+        }
+        let committer = self.committer.try_lock()?;
+        let committer = MutexGuard::try_map(committer, Option::as_mut).ok()?;
+        committer.is_alone().then_some(Lead(committer))
     }
 
     /// Appends a batch from async code. Once the returned future was polled the
@@ -266,7 +288,7 @@ impl Log {
     /// Those of [`Log::append`].
     pub async fn submit(&self, batch: Batch) -> std::result::Result<Committed, AppendError> {
         let room = self.queue.enter(batch.weight()).await?;
-        let (request, answer) = request(batch, room);
+        let (request, answer) = Request::new(batch, room);
         let sender = self.sender()?;
         sender.send(request).await.map_err(|_| AppendError::Closed)?;
         drop(sender);
@@ -460,8 +482,21 @@ impl Log {
             return self.shared.sealed_checkpoint(size);
         }
         let checkpoint = Checkpoint::new(self.manifest.origin.clone(), size, self.root(size)?);
-        let keys = Arc::clone(&self.keys.read());
+        let keys = self.keys.ring();
         Ok(keys.sign(&checkpoint, self.options.clock.now_us())?.into())
+    }
+
+    /// Signs a text about this log that is no checkpoint, with every key that signs now:
+    /// the signed note. The text's second line is the log's origin, where a checkpoint has
+    /// a number, so that nothing signed here can be taken for one.
+    ///
+    /// # Errors
+    /// [`LogError::Invalid`] for another text, and what the key store says.
+    pub fn sign(&self, text: &str) -> Result<String> {
+        if text.lines().nth(1) != Some(self.manifest.origin.as_str()) || !text.ends_with('\n') {
+            return Err(LogError::Invalid("only texts about the log are signed".to_owned()));
+        }
+        self.keys.ring().sign_text(text, self.options.clock.now_us())
     }
 
     /// The offline proof of a record, under the checkpoint of `size` records or the
@@ -514,18 +549,6 @@ impl Drop for Log {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-fn request(
-    batch: Batch,
-    room: OwnedSemaphorePermit,
-) -> (Request, oneshot::Receiver<std::result::Result<Committed, AppendError>>) {
-    let (sender, receiver) = oneshot::channel();
-    let reply: Reply = Box::new(move |answer| {
-        // Nobody waits any more: the batch is as durable as if somebody did.
-        drop(sender.send(answer));
-    });
-    (Request { batch, reply, room: Some(room) }, receiver)
 }
 
 fn new_id(now: Timestamp) -> Uuid {

@@ -5,8 +5,10 @@ use crate::{
     handover,
     ids::IdHash,
     journal,
-    segment::{self, BUNDLE_LEVEL, BUNDLE_RECORDS, SEGMENT_BUNDLES, SEGMENT_RECORDS, Segment},
-    shared::Shared,
+    segment::{
+        self, BUNDLE_LEVEL, BUNDLE_RECORDS, SEGMENT_BUNDLES, SEGMENT_RECORDS, Seal, Segment,
+    },
+    shared::{Head, Shared},
 };
 use indelible_event::record_id;
 use indelible_store::StoreError;
@@ -24,7 +26,7 @@ pub(crate) fn seal_next(shared: &Shared) -> Result<bool> {
     let (segment, ids) = match left_over(shared, number)? {
         Some(found) => found,
         None => {
-            write(shared, number, times, &head.note)?;
+            write(shared, number, times, &head)?;
             let segment = Segment::open(shared.store.as_ref(), number)?;
             let ids = read_back(shared, &segment)?;
             (segment, ids)
@@ -72,9 +74,15 @@ fn left_over(shared: &Shared, number: u64) -> Result<Option<(Segment, Vec<Option
     }
 }
 
-fn write(shared: &Shared, number: u64, times: (i64, i64), note: &str) -> Result<()> {
+fn write(shared: &Shared, number: u64, times: (i64, i64), head: &Head) -> Result<()> {
     let tree = shared.tree();
-    segment::write(shared.store.as_ref(), number, times, note, |bundle| {
+    let ring = shared.keys.ring();
+    let Some(link) = head.link else {
+        return Err(LogError::Invalid("the log has no commit".to_owned()));
+    };
+    let origin = ring.origin();
+    let seal = Seal { origin, note: &head.note, link, sign: &|text| ring.sign_newest(text) };
+    segment::write(shared.store.as_ref(), number, times, &seal, |bundle| {
         let (first, root) = expected(&tree, number, bundle)?;
         Ok((shared.bundle(first, BUNDLE_RECORDS)?, root))
     })

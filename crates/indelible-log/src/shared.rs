@@ -7,7 +7,9 @@
 use crate::{
     cache::Cache,
     error::{LogError, Result, damaged},
+    frame::Link,
     ids::{HotIds, IdHash, Runs},
+    keys::Keys,
     segment::{
         self, BUNDLE_LEVEL, BUNDLE_RECORDS, Footer, SEGMENT_LEVEL, SEGMENT_RECORDS, Segment,
         Trailer,
@@ -39,6 +41,8 @@ pub struct Head {
     pub note: Arc<str>,
     /// When it was committed, microseconds since the epoch.
     pub time_us: i64,
+    /// Its frame; absent while the log is empty.
+    pub(crate) link: Option<Link>,
 }
 
 /// Where a record that is not sealed yet is.
@@ -130,6 +134,7 @@ pub(crate) struct OpenSegment {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) keys: Arc<Keys>,
     pub(crate) state: RwLock<State>,
     /// Ids that no run covers yet, of commits in flight too. Written by the sequencer.
     pub(crate) hot: Mutex<HotIds>,
@@ -212,9 +217,10 @@ impl State {
 }
 
 impl Shared {
-    pub(crate) fn new(store: Arc<dyn Store>, state: State, hot: HotIds) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, keys: Arc<Keys>, state: State, hot: HotIds) -> Self {
         Self {
             store,
+            keys,
             state: RwLock::new(state),
             hot: Mutex::new(hot),
             sealing_error: Mutex::default(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 /// The only allowed edges between our crates (docs: ARCHITECTURE.md, code map).
 /// Development dependencies are free; a crate named here may not exist yet.
-const EDGES: [(&str, &[&str]); 12] = [
+const EDGES: [(&str, &[&str]); 14] = [
     ("indelible-tlog", &[]),
     ("indelible-event", &[]),
     ("indelible-store", &[]),
@@ -13,6 +13,19 @@ const EDGES: [(&str, &[&str]); 12] = [
     ("indelible-query", &["indelible-event"]),
     ("indelible-index", &["indelible-event", "indelible-log", "indelible-query"]),
     ("indelible-api", &["indelible-tlog", "indelible-event"]),
+    ("indelible-export", &["indelible-tlog", "indelible-event", "indelible-api"]),
+    (
+        "indelible-verify",
+        &[
+            "indelible-tlog",
+            "indelible-event",
+            "indelible-store",
+            "indelible-log",
+            "indelible-api",
+            "indelible-query",
+            "indelible-export",
+        ],
+    ),
     (
         "indelible-server",
         &[
@@ -23,6 +36,8 @@ const EDGES: [(&str, &[&str]); 12] = [
             "indelible-query",
             "indelible-index",
             "indelible-api",
+            "indelible-export",
+            "indelible-verify",
         ],
     ),
     ("indelible-client", &["indelible-tlog", "indelible-event", "indelible-api"]),
@@ -36,9 +51,19 @@ const EDGES: [(&str, &[&str]); 12] = [
             "indelible-api",
             "indelible-server",
             "indelible-client",
+            "indelible-verify",
         ],
     ),
-    ("indelible-sim", &["indelible-tlog", "indelible-event", "indelible-store", "indelible-log"]),
+    (
+        "indelible-sim",
+        &[
+            "indelible-tlog",
+            "indelible-event",
+            "indelible-store",
+            "indelible-log",
+            "indelible-verify",
+        ],
+    ),
     ("xtask", &[]),
 ];
 

@@ -11,7 +11,7 @@ use crate::{
         body::{Received, layout},
         params::Params,
     },
-    intake::{Answered, Door, Staged, stage},
+    intake::{Answered, Door, Staged, stage, submit},
     trail::shown::{Facts, Shown},
 };
 use axum::{
@@ -94,7 +94,7 @@ async fn append(
     caller.still_may(&app.control, Permission::Append, name)?;
     let started = Instant::now();
     let Staged { batch, received_at, refused, count } = staged;
-    let committed = log.submit(batch).await?;
+    let committed = submit(&log, name, batch, large, &app.troubles).await?;
     drop(hold);
     app.metrics.appended(committed.placed.len(), started.elapsed());
     let proof = params.proof;

@@ -3,9 +3,9 @@
 //! after a day; like the index it is derived, and the log does not depend on it.
 
 mod folder;
+mod hashed;
 mod job;
 mod make;
-mod write;
 
 use crate::{
     access::caller::Caller,
@@ -20,7 +20,12 @@ pub(crate) use job::Wanted;
 use job::{Job, KEPT_US, deleted, not_written};
 use make::{finish, make};
 use parking_lot::Mutex;
-use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use tokio::sync::watch;
 
 /// Exports that are written at a time; others wait.
@@ -134,6 +139,7 @@ impl Exports {
             expires_at: None,
             error: None,
             manifest: None,
+            signed: None,
         };
         let job = Arc::new(Job {
             export: Mutex::new(export.clone()),
@@ -163,6 +169,17 @@ impl Exports {
         });
         Ok(export)
     }
+}
+
+/// The files of finished exports in the folder of exports, and the SHA-256 of each in hex,
+/// as its manifest says. Blocks.
+pub(crate) fn kept_files(folder: &Path) -> Vec<(PathBuf, String)> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let file = |path: PathBuf| {
+        let job = read(&path)?;
+        Some((job.file(), job.show().manifest?.sha256))
+    };
+    entries.filter_map(|entry| file(entry.path())).collect()
 }
 
 /// Refuses one more export of a principal that has too many, or if there are too many.
