@@ -166,31 +166,7 @@ fn leaf_plan(leaf: &Leaf, columns: &Columns) -> Pair {
             }
             (words, prefix) => read(any_of(vec![all_words(words, prefix, columns), partial()])),
         },
-        // Times and truth values are not among the words.
-        Leaf::Data(path, _) if TIMES.contains(&path.as_str()) => read(Box::new(AllQuery)),
-        Leaf::Data(_, DataValue::Text(Value::Is(text)))
-            if !matches!(text.as_str(), "true" | "false") =>
-        {
-            let found = by_words(text, false, columns).upper;
-            match Decimal::parse(text) {
-                None => read(found),
-                // However a number is written, it is found by how it is written plainly, or
-                // by a term of its own.
-                Some(number) => {
-                    let canonical = number.canonical();
-                    let own = term(columns, Of::Number, number_term(&canonical));
-                    let plain = number.plain().filter(|plain| plain != text);
-                    let plain = plain.map(|plain| by_words(&plain, false, columns).upper);
-                    read(any_of([found, own].into_iter().chain(plain).collect()))
-                }
-            }
-        }
-        Leaf::Data(_, DataValue::Text(Value::Begins(text)))
-            if !"true".starts_with(text.as_str()) && !"false".starts_with(text.as_str()) =>
-        {
-            by_words(text, true, columns)
-        }
-        Leaf::Data(_, _) => read(Box::new(AllQuery)),
+        Leaf::Data(path, value) => read(member(path, value, columns)),
         Leaf::Time(TimeRange { received, from, to }) => {
             let column = if *received { "received" } else { "time" };
             match to.checked_sub(1) {
@@ -208,21 +184,48 @@ fn leaf_plan(leaf: &Leaf, columns: &Columns) -> Pair {
         Leaf::Network(field, _) if *field != Field::Ip => {
             read(keyword(columns, *field, &Value::Any).upper)
         }
-        Leaf::Network(_, network) => {
-            let v6 = |ip: IpAddr| match ip {
-                IpAddr::V4(v4) => v4.to_ipv6_mapped(),
-                IpAddr::V6(v6) => v6,
-            };
-            let (from, to) = (v6(network.network()), v6(network.broadcast()));
-            let range = InRange::addresses("ip_address", from, to);
-            // A wide IPv6 network may take in the addresses that IPv4 ones are kept as.
-            let trust = if network.addr().is_ipv4() { Trust::Exact } else { Trust::Read };
-            let upper: Boxed = Box::new(range);
-            let lower: Boxed =
-                if trust == Trust::Exact { upper.box_clone() } else { Box::new(EmptyQuery) };
-            Pair::new(upper, lower, trust)
-        }
+        Leaf::Network(_, network) => addresses(network),
     }
+}
+
+/// Records with an address in a network.
+fn addresses(network: &ipnet::IpNet) -> Pair {
+    let v6 = |ip: IpAddr| match ip {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => v6,
+    };
+    let (from, to) = (v6(network.network()), v6(network.broadcast()));
+    let range = InRange::addresses("ip_address", from, to);
+    // A wide IPv6 network may take in the addresses that IPv4 ones are kept as.
+    match network.addr().is_ipv4() {
+        true => Pair::exact(Box::new(range)),
+        false => read(Box::new(range)),
+    }
+}
+
+/// At least the records with a member of the sender's data that has a value.
+fn member(path: &str, value: &DataValue, columns: &Columns) -> Boxed {
+    // Times and truth values are not among the words.
+    let (text, prefix) = match value {
+        _ if TIMES.contains(&path) => return Box::new(AllQuery),
+        DataValue::Text(Value::Is(text)) if !matches!(text.as_str(), "true" | "false") => {
+            (text, false)
+        }
+        DataValue::Text(Value::Begins(text))
+            if !"true".starts_with(text.as_str()) && !"false".starts_with(text.as_str()) =>
+        {
+            (text, true)
+        }
+        DataValue::Text(_) | DataValue::Range(..) => return Box::new(AllQuery),
+    };
+    let found = by_words(text, prefix, columns).upper;
+    let Some(number) = Decimal::parse(text).filter(|_| !prefix) else { return found };
+    // However a number is written, it is found by how it is written plainly, or by a term
+    // of its own.
+    let own = term(columns, Of::Number, number_term(&number.canonical()));
+    let plain = number.plain().filter(|plain| plain != text);
+    let plain = plain.map(|plain| by_words(&plain, false, columns).upper);
+    any_of([found, own].into_iter().chain(plain).collect())
 }
 
 /// Every candidate must be read.

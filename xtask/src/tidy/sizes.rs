@@ -22,7 +22,6 @@ const LONG_FILES: &[Listed] =
 
 const LONG_FUNCTIONS: &[Listed] = &[
     ("crates/indelible-index/src/count.rs fn count_piece", 73),
-    ("crates/indelible-index/src/plan.rs fn leaf_plan", 71),
     ("crates/indelible/src/commands/control.rs fn run", 74),
 ];
 

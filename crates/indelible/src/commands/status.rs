@@ -3,6 +3,7 @@
 use crate::{
     connect::connect,
     global::Global,
+    moment::moment,
     output::{self, BAD, FAINT, GOOD, STRONG, bytes, count, line},
     when::short,
 };
@@ -106,9 +107,7 @@ fn row(log: &LogStatus) -> Vec<String> {
         log.name.clone(),
         count(log.size),
         format!("{:.1}", log.rate),
-        log.committed_at
-            .as_deref()
-            .map_or_else(|| "-".to_owned(), |at| at.get(..19).unwrap_or(at).replace('T', " ")),
+        log.committed_at.as_deref().map_or_else(|| "-".to_owned(), moment),
         count(log.unsealed_segments),
         log.index_lag.map_or_else(|| "-".to_owned(), count),
         trouble_of(log).unwrap_or_default().to_owned(),
