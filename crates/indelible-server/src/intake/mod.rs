@@ -101,7 +101,7 @@ pub(crate) fn stage(door: &Door, bytes: &[u8]) -> Result<Staged> {
     staging.run()?;
     let Staging { batch, received_at, refused, places, count, nothing, .. } = staging;
     match nothing {
-        None if count == 0 && bytes.iter().all(u8::is_ascii_whitespace) => {
+        None if count == 0 && is_blank(bytes) => {
             return Err(ApiError::invalid("the body is empty: it holds no events"));
         }
         Some(why) if count == 0 && why.contains("digest") => {
@@ -110,4 +110,10 @@ pub(crate) fn stage(door: &Door, bytes: &[u8]) -> Result<Staged> {
         _ => {}
     }
     Ok(Staged { batch, answering: Answering { received_at, refused, places, count } })
+}
+
+/// Whether there is nothing but white space, a byte order mark aside.
+fn is_blank(bytes: &[u8]) -> bool {
+    let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+    text.iter().all(u8::is_ascii_whitespace)
 }

@@ -44,12 +44,12 @@ pub(crate) struct AppendParams {
     format: Option<String>,
 }
 
-/// Append events: JSON objects one behind the other (one a line, or over several), arrays
-/// of them, and the containers of other systems: CloudTrail files, `lookup-events`
-/// answers, EventBridge envelopes, Kubernetes EventLists.
+/// Append events: objects, arrays of them, and the containers of other systems.
 ///
-/// What it is, is told by the content: also gzip and zstd without Content-Encoding, a byte
-/// order mark, UTF-16. Something that is wrong is named by line and column of the body.
+/// One a line, one behind the other or over several lines; CloudTrail files, answers of
+/// `lookup-events`, EventBridge envelopes, Kubernetes EventLists. What it is, is told by
+/// the content: also gzip and zstd without Content-Encoding, a byte order mark, UTF-16.
+/// Something that is wrong is named by line and column of the body.
 ///
 /// A batch is all or nothing unless `partial`. The answer leaves once the records
 /// are durable and under a signed checkpoint.

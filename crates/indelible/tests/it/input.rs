@@ -124,7 +124,7 @@ fn one_bad_item_costs_itself_only_and_is_named() {
     assert!(text(&run.stdout).contains("appended 6 events"), "{}{said}", text(&run.stdout));
     for part in [
         format!(
-            "{torn}, line 2, column 13: (invalid_json) not valid JSON: the line ends within a string"
+            "{torn}, line 2, column 12: (invalid_json) not valid JSON: the line ends within a string"
         ),
         format!("{nul}, line 2, column 1: (invalid_json) not valid JSON: NUL bytes"),
         "{\"id\":\"torn".to_owned(),
