@@ -94,7 +94,7 @@ enum Command {
     /// Show and replace the key of a log
     #[command(subcommand)]
     Key(commands::key::KeyCommand),
-    /// Show how the server stands: what fails, its logs, clock, disk, scrub; exits 1 if anything is wrong
+    /// Show how the server stands; exits 1 if anything is wrong
     Status,
     /// Copy a data directory while its server runs, verified, and only what is new
     Backup(commands::backup::BackupCommand),
