@@ -7,6 +7,7 @@ mod code;
 mod export;
 mod record_name;
 mod search;
+mod status;
 mod types;
 
 pub use access::*;
@@ -14,6 +15,7 @@ pub use code::Code;
 pub use export::*;
 pub use record_name::{RecordName, RecordNameError};
 pub use search::*;
+pub use status::*;
 pub use types::*;
 
 /// Media type of newline-delimited JSON.

@@ -6,7 +6,7 @@ use crate::{
 };
 use indelible_api::{
     AddGrant, ChangeLog, CreateToken, CreatedToken, Done, GrantInfo, Page, PendingAct, Policy,
-    RotateKey, TokenInfo, Verdict, WhoAmI,
+    RotateKey, Status, TokenInfo, Verdict, WhoAmI,
 };
 use reqwest::Method;
 use serde::{Serialize, de::DeserializeOwned};
@@ -32,6 +32,14 @@ impl Client {
     /// [`crate::ClientError`].
     pub async fn whoami(&self) -> Result<WhoAmI> {
         self.json(self.request(Method::GET, "/v1/whoami")).await
+    }
+
+    /// How the server stands, as far as the client may know.
+    ///
+    /// # Errors
+    /// [`crate::ClientError`].
+    pub async fn status(&self) -> Result<Status> {
+        self.json(self.request(Method::GET, "/v1/status")).await
     }
 
     /// Issues a token; the only time its secret is seen.

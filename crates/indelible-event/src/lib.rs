@@ -30,5 +30,6 @@ pub use formats::{Format, NATIVE, format_named, format_names, recognise};
 pub use ocsf::{OcsfFacts, ocsf};
 pub use record::{
     Attachment, Envelope, MAX_ID_LEN, MAX_RECORD_LEN, Payload, RecordHeader, check_id, record_id,
+    set_received_at,
 };
 pub use time::{Timestamp, TimestampError};

@@ -57,6 +57,7 @@ impl Attachment {
 /// The part of the envelope that all records of one request share.
 #[derive(Debug, Clone)]
 pub struct RecordHeader {
+    received_at: Timestamp,
     middle: String,
 }
 
@@ -66,12 +67,19 @@ impl RecordHeader {
     #[must_use]
     pub fn new(received_at: Timestamp, recorded_by: &str, format: &str) -> Self {
         Self {
+            received_at,
             middle: format!(
                 ",\"received_at\":\"{received_at}\",\"recorded_by\":{},\"format\":{},",
                 json_string(recorded_by),
                 json_string(format)
             ),
         }
+    }
+
+    /// When the event was received.
+    #[must_use]
+    pub const fn received_at(&self) -> Timestamp {
+        self.received_at
     }
 
     /// Appends the record of one event to `out` and returns its length. Given the
@@ -104,6 +112,34 @@ impl RecordHeader {
         }
         out.push(b'}');
         out.len() - start
+    }
+}
+
+/// Writes another time of receipt into a record that [`RecordHeader::encode`] made; all
+/// else stays as it is. Returns whether it did: not where the bytes are no such record, or
+/// the time is not as long as the one that is there.
+pub fn set_received_at(record: &mut [u8], received_at: Timestamp) -> bool {
+    const BEFORE_ID: &[u8] = b"{\"v\":1,\"id\":\"";
+    const BEFORE_TIME: &[u8] = b"\",\"received_at\":\"";
+    let text = received_at.to_string();
+    let Some(id) = record.strip_prefix(BEFORE_ID) else { return false };
+    let mut escaped = false;
+    let end = id.iter().position(|byte| {
+        let is_end = *byte == b'"' && !escaped;
+        escaped = *byte == b'\\' && !escaped;
+        is_end
+    });
+    let Some(end) = end else { return false };
+    let time_at = BEFORE_ID.len() + end + BEFORE_TIME.len();
+    let is_there = record.get(BEFORE_ID.len() + end..).is_some_and(|rest| {
+        rest.starts_with(BEFORE_TIME) && rest.get(BEFORE_TIME.len() + text.len()) == Some(&b'"')
+    });
+    match record.get_mut(time_at..time_at + text.len()) {
+        Some(time) if is_there => {
+            time.copy_from_slice(text.as_bytes());
+            true
+        }
+        _ => false,
     }
 }
 
@@ -280,9 +316,25 @@ mod tests {
         }
 
         #[test]
+        fn another_time_of_receipt_changes_nothing_else(id: String, by: String, micros in 0_i64..4_000_000_000_000_000) {
+            let encode = |at: Timestamp| {
+                let mut out = Vec::new();
+                RecordHeader::new(at, &by, "f").encode(&id, Payload::Inline("[1, 2]"), &mut out);
+                out
+            };
+            let at = Timestamp::from_micros(micros);
+            let mut record = encode(Timestamp::from_micros(0));
+            prop_assert!(set_received_at(&mut record, at));
+            prop_assert_eq!(record, encode(at));
+        }
+
+        #[test]
         fn any_bytes_are_refused_or_parsed(bytes: Vec<u8>) {
             prop_assert!(Envelope::parse(&bytes).is_err());
             prop_assert!(record_id(&bytes).is_none());
+            let mut same = bytes.clone();
+            prop_assert!(!set_received_at(&mut same, Timestamp::from_micros(0)));
+            prop_assert_eq!(same, bytes);
         }
     }
 }

@@ -2,7 +2,9 @@
 //! has to place it: records already encoded and hashed.
 
 use crate::{error::AppendError, ids::IdHash, shared::Head};
-use indelible_event::{Attachment, MAX_RECORD_LEN, Payload, RecordHeader};
+use indelible_event::{
+    Attachment, MAX_RECORD_LEN, Payload, RecordHeader, Timestamp, set_received_at,
+};
 use indelible_tlog::{BundleError, Hash, leaf_hash, push_entry};
 use std::sync::Arc;
 
@@ -29,8 +31,19 @@ pub struct Batch {
     /// The records as an entry bundle.
     bundle: Vec<u8>,
     entries: Vec<Entry>,
+    /// When its events were received; none in a raw batch.
+    received: Option<Received>,
     /// Append what can be appended and refuse only the conflicting records.
     pub partial: bool,
+}
+
+/// The times of receipt in a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Received {
+    first: Timestamp,
+    last: Timestamp,
+    /// Whether no event has an earlier time than the one before it.
+    is_ordered: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -101,7 +114,38 @@ impl Batch {
         let prefix = (len as u16).to_be_bytes();
         self.bundle[prefix_at..prefix_at + 2].copy_from_slice(&prefix);
         self.push_entry_at(prefix_at + 2, Some(IdClaim { hash: IdHash::of(id), chosen }));
+        let at = header.received_at();
+        let received =
+            self.received.get_or_insert(Received { first: at, last: at, is_ordered: true });
+        received.is_ordered &= received.last <= at;
+        received.first = received.first.min(at);
+        received.last = received.last.max(at);
         Ok(())
+    }
+
+    /// When the last of its events was received, as the records say; none in a raw batch.
+    #[must_use]
+    pub fn received_at(&self) -> Option<Timestamp> {
+        self.received.map(|received| received.last)
+    }
+
+    /// Makes its times follow each other and `floor`: where they do not, all get one time,
+    /// which is not before any of theirs.
+    pub(crate) fn follow(&mut self, floor: Timestamp) {
+        let Some(Received { first, last, is_ordered }) = self.received else { return };
+        if is_ordered && first >= floor {
+            return;
+        }
+        let at = last.max(floor);
+        for entry in &mut self.entries {
+            let range = entry.start as usize..entry.end as usize;
+            if let Some(record) = self.bundle.get_mut(range)
+                && set_received_at(record, at)
+            {
+                entry.leaf = leaf_hash(record);
+            }
+        }
+        self.received = Some(Received { first: at, last: at, is_ordered: true });
     }
 
     fn check_room(&self, more: usize) -> Result<(), BatchError> {

@@ -10,11 +10,11 @@ use crate::{
     keys::Keys,
     shared::{Commit, Head, OpenJournal, Position, Shared},
 };
-use indelible_event::{Attachment, Envelope, Payload};
+use indelible_event::{Attachment, Envelope, Payload, Timestamp};
 use indelible_store::{Journal, StoreError};
 use indelible_tlog::{Checkpoint, Frontier, leaf_hash};
 use std::sync::Arc;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// Answers one batch.
 pub(crate) type Reply = Box<dyn FnOnce(std::result::Result<Committed, AppendError>) + Send>;
@@ -27,12 +27,30 @@ pub(crate) struct Request {
     pub(crate) room: Option<OwnedSemaphorePermit>,
 }
 
+impl Request {
+    /// A batch to commit, and where its answer comes.
+    pub(crate) fn new(
+        batch: Batch,
+        room: OwnedSemaphorePermit,
+    ) -> (Self, oneshot::Receiver<std::result::Result<Committed, AppendError>>) {
+        let (sender, receiver) = oneshot::channel();
+        let reply: Reply = Box::new(move |answer| {
+            // Nobody waits any more: the batch is as durable as if somebody did.
+            drop(sender.send(answer));
+        });
+        (Self { batch, reply, room: Some(room) }, receiver)
+    }
+}
+
 /// The single writer of a log.
 pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) journals: Arc<Journals>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// No record that comes is received before this: the last one's time of receipt, or
+    /// after a start that of the last commit.
+    pub(crate) received: Timestamp,
     /// The tree of all committed records.
     pub(crate) frontier: Frontier,
     /// The last frame, which the next one names.
@@ -87,16 +105,20 @@ struct Plan {
 
 impl Writer {
     /// Commits what the requests hold in one frame and answers them.
-    pub(crate) fn commit(&mut self, requests: Vec<Request>) {
+    pub(crate) fn commit(&mut self, mut requests: Vec<Request>) {
         if let Some(reason) = &self.stopped {
             return refuse(requests, &AppendError::Stopped(Arc::clone(reason)));
         }
+        let received = self.follow(&mut requests);
         let keys = Arc::clone(&self.keys);
         // A key is replaced between two commits, so that it is clear which the new one signs.
         let mut stopped = keys.turn.lock();
         self.end_keys();
-        match self.try_commit(&requests) {
-            Ok((settled, head)) => answer(requests, settled, &head),
+        match self.try_commit(&requests, received) {
+            Ok((settled, head)) => {
+                self.received = received;
+                answer(requests, settled, &head);
+            }
             Err(CommitError::Batch(error)) => refuse(requests, &error),
             Err(CommitError::Fatal(error)) => {
                 let reason: Arc<str> = chain(&error).into();
@@ -125,9 +147,21 @@ impl Writer {
         }
     }
 
+    /// Makes the times of receipt in the log go up. What was prepared side by side comes
+    /// in the order of its times; what another commit was faster than, or a clock that was
+    /// set back put before the last record, gets that record's time. Returns the last.
+    fn follow(&self, requests: &mut [Request]) -> Timestamp {
+        requests.sort_by_key(|request| request.batch.received_at());
+        requests.iter_mut().fold(self.received, |floor, request| {
+            request.batch.follow(floor);
+            request.batch.received_at().map_or(floor, |at| at.max(floor))
+        })
+    }
+
     fn try_commit(
         &mut self,
         requests: &[Request],
+        received: Timestamp,
     ) -> std::result::Result<(Vec<Settled>, Arc<Head>), CommitError> {
         let covered = self.shared.state.read().runs.covered();
         self.shared.hot.lock().forget_below(covered);
@@ -139,7 +173,9 @@ impl Writer {
         let first = self.frontier.size();
         // 2. Extend the tree. The old frontier is kept until the commit is durable.
         let mut frontier = self.frontier.clone();
-        let mut commit = Commit { time_us: self.clock.now_us(), ..Commit::default() };
+        // Not before what it commits, nor before the commit it follows.
+        let latest = received.as_micros().max(self.shared.head().time_us);
+        let mut commit = Commit { time_us: self.clock.now_us().max(latest), ..Commit::default() };
         for (request, entry) in &plan.new {
             let leaf = requests[*request].batch.entries()[*entry].leaf;
             frontier.push(leaf, |level, _, hash| commit.nodes.push((level, hash)));

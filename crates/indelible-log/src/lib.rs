@@ -59,6 +59,7 @@ mod seal;
 mod segment;
 mod shared;
 mod statement;
+mod stats;
 mod stepper;
 pub mod stored;
 mod threads;
@@ -72,16 +73,28 @@ pub use log::{Lead, Log};
 pub use manifest::{Kind, Manifest};
 pub use segment::{BUNDLE_RECORDS as RECORDS_PER_BUNDLE, SEGMENT_RECORDS as RECORDS_PER_SEGMENT};
 pub use shared::Head;
+pub use stats::Stats;
 pub use stepper::Stepper;
-pub use told::{Receipt, StageError, Stats};
+pub use told::{Receipt, StageError};
 
-use std::{fmt::Debug, sync::Arc, time::Duration};
+use std::{
+    fmt::Debug,
+    sync::{Arc, LazyLock},
+    time::{Duration, Instant},
+};
 
 /// Tells the time.
 pub trait Clock: Send + Sync + Debug {
     /// Microseconds since 1970-01-01T00:00:00Z. May jump either way: order in a log
-    /// is by index, never by time.
+    /// is by index, and the times in it stand still until a clock that was set back is
+    /// there again.
     fn now_us(&self) -> i64;
+
+    /// Microseconds since some start, which nobody can set: what the clock is watched by.
+    /// A clock that has no such thing is never seen to jump.
+    fn elapsed_us(&self) -> i64 {
+        self.now_us()
+    }
 }
 
 /// The system's clock.
@@ -96,6 +109,11 @@ impl Clock for SystemClock {
             Ok(after) => i64::try_from(after.as_micros()).unwrap_or(i64::MAX),
             Err(before) => -i64::try_from(before.duration().as_micros()).unwrap_or(i64::MAX),
         }
+    }
+
+    fn elapsed_us(&self) -> i64 {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        i64::try_from(START.elapsed().as_micros()).unwrap_or(i64::MAX)
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     AppendError, Batch, BatchError, Committed, Head, Kind, LogError, Manifest, Options, Placed,
     attachment,
-    commit::{Reply, Request},
+    commit::Request,
     error::Result,
     ids::IdHash,
     keys::{self, Keys},
@@ -11,8 +11,9 @@ use crate::{
     queue::{QueueBytes, block_on},
     segment::{self, BUNDLE_RECORDS},
     shared::Shared,
+    stats::Stats,
     threads::{self, Committer},
-    told::{Receipt, StageError, Stats},
+    told::{Receipt, StageError},
 };
 use indelible_event::{
     Attachment, Envelope, Format, Payload, RecordHeader, Timestamp, format_named, record_id,
@@ -23,8 +24,8 @@ use indelible_tlog::{
     inclusion_proof, leaf_hash, root,
 };
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
-use std::{ops::Range, sync::Arc, thread::JoinHandle};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use std::{ops::Range, sync::Arc, thread::JoinHandle, time::Instant};
+use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 /// Most bytes of one event; more than a record holds goes to an attachment.
@@ -42,6 +43,7 @@ pub struct Log {
     heads: watch::Receiver<Arc<Head>>,
     stopped: Arc<Mutex<Option<Arc<str>>>>,
     committer: Arc<Mutex<Option<Committer>>>,
+    committing: Arc<Mutex<Option<Instant>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Held while a key is replaced.
     replacing: Mutex<()>,
@@ -83,6 +85,7 @@ impl Log {
             heads: running.heads,
             stopped: running.stopped,
             committer: running.committer,
+            committing: running.committing,
             threads: Mutex::new(running.threads),
             replacing: Mutex::default(),
             queue: QueueBytes::new(options.max_queued_bytes),
@@ -180,8 +183,12 @@ impl Log {
     /// Figures for operators.
     #[must_use]
     pub fn stats(&self) -> Stats {
+        let now_us = self.options.clock.now_us();
         let state = self.shared.state.read();
         Stats {
+            committing_for: self.committing.lock().map(|since| since.elapsed()),
+            committed_us: state.head.time_us,
+            ahead_us: state.head.time_us.saturating_sub(now_us).max(0).unsigned_abs(),
             size: state.head.size,
             segments: state.sealed_segments(),
             sealed_record_bytes: state.sealed_record_bytes(),
@@ -190,10 +197,16 @@ impl Log {
         }
     }
 
-    /// The header for records received now.
+    /// Now, by the log's clock, whatever the log holds.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.options.clock.now_us())
+    }
+
+    /// The header for records received now, which is not before the last commit.
     #[must_use]
     pub fn header(&self, recorded_by: &str, format: &str) -> (Timestamp, RecordHeader) {
-        let now = Timestamp::from_micros(self.options.clock.now_us());
+        let now = self.now().max(Timestamp::from_micros(self.head().time_us));
         (now, RecordHeader::new(now, recorded_by, format))
     }
 
@@ -265,7 +278,7 @@ impl Log {
     /// Those of [`Log::append`].
     pub async fn submit(&self, batch: Batch) -> std::result::Result<Committed, AppendError> {
         let room = self.queue.enter(batch.weight()).await?;
-        let (request, answer) = request(batch, room);
+        let (request, answer) = Request::new(batch, room);
         let sender = self.sender()?;
         sender.send(request).await.map_err(|_| AppendError::Closed)?;
         drop(sender);
@@ -526,18 +539,6 @@ impl Drop for Log {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-fn request(
-    batch: Batch,
-    room: OwnedSemaphorePermit,
-) -> (Request, oneshot::Receiver<std::result::Result<Committed, AppendError>>) {
-    let (sender, receiver) = oneshot::channel();
-    let reply: Reply = Box::new(move |answer| {
-        // Nobody waits any more: the batch is as durable as if somebody did.
-        drop(sender.send(answer));
-    });
-    (Request { batch, reply, room: Some(room) }, receiver)
 }
 
 fn new_id(now: Timestamp) -> Uuid {

@@ -17,7 +17,7 @@ use crate::{
     segment::{self, SEGMENT_BUNDLES, SEGMENT_LEVEL, Segment, Trailer},
     shared::{Commit, Head, OpenJournal, Position, Shared, State},
 };
-use indelible_event::record_id;
+use indelible_event::{Timestamp, record_id};
 use indelible_store::{Journal, LockGuard, Store};
 use indelible_tlog::{BundleEntries, Checkpoint, Frontier, KeyLine, leaf_hash, root};
 use std::{collections::BTreeMap, sync::Arc};
@@ -77,6 +77,7 @@ pub(crate) fn open(store: Arc<dyn Store>, options: &Options) -> Result<Opened> {
         shared,
         keys,
         clock: Arc::clone(&options.clock),
+        received: Timestamp::from_micros(head.time_us),
         buffer: Vec::new(),
         stopped: None,
     };

@@ -30,6 +30,8 @@ pub(crate) struct Running {
     pub(crate) committer: Arc<Mutex<Option<Committer>>>,
     /// Why nothing more is accepted, once that is so.
     pub(crate) stopped: Arc<Mutex<Option<Arc<str>>>>,
+    /// Since when a commit is on its way, while one is.
+    pub(crate) committing: Arc<Mutex<Option<Instant>>>,
     pub(crate) threads: Vec<JoinHandle<()>>,
 }
 
@@ -41,6 +43,7 @@ pub(crate) fn start(opened: Opened, options: &Options) -> Running {
     let (requests, queue) = mpsc::channel(options.queue_len);
     let (head_sender, heads) = watch::channel(shared.head());
     let stopped: Arc<Mutex<Option<Arc<str>>>> = Arc::default();
+    let committing: Arc<Mutex<Option<Instant>>> = Arc::default();
     let (wake_sealer, sealer_wakes) = std::sync::mpsc::sync_channel(1);
     let (wake_preparer, preparer_wakes) = std::sync::mpsc::sync_channel(1);
     let sealed: SealedSignal = Arc::default();
@@ -48,6 +51,7 @@ pub(crate) fn start(opened: Opened, options: &Options) -> Running {
         writer,
         heads: head_sender,
         stopped: Arc::clone(&stopped),
+        committing: Arc::clone(&committing),
         wake_sealer,
         wake_preparer,
         sealed: Arc::clone(&sealed),
@@ -70,7 +74,7 @@ pub(crate) fn start(opened: Opened, options: &Options) -> Running {
             run_preparer(&journals, &preparer_wakes);
         }),
     ];
-    Running { manifest, requests, heads, committer, stopped, threads }
+    Running { manifest, requests, heads, committer, stopped, committing, threads }
 }
 
 /// Starts a thread whose panic ends the process: restart is the tested path.
@@ -109,6 +113,7 @@ pub(crate) struct Committer {
     writer: Writer,
     heads: watch::Sender<Arc<Head>>,
     stopped: Arc<Mutex<Option<Arc<str>>>>,
+    committing: Arc<Mutex<Option<Instant>>>,
     wake_sealer: std::sync::mpsc::SyncSender<()>,
     wake_preparer: std::sync::mpsc::SyncSender<()>,
     sealed: SealedSignal,
@@ -146,7 +151,9 @@ impl Committer {
 
     fn commit(&mut self, requests: Vec<Request>) {
         self.lately = requests.len();
+        *self.committing.lock() = Some(Instant::now());
         self.writer.commit(requests);
+        *self.committing.lock() = None;
         self.stopped.lock().clone_from(&self.writer.stopped);
         self.heads.send_replace(self.writer.shared.head());
         self.wake_background();

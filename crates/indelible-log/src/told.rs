@@ -42,18 +42,3 @@ pub enum StageError {
     #[error(transparent)]
     Append(#[from] AppendError),
 }
-
-/// Figures of a log, for operators.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stats {
-    /// Records.
-    pub size: u64,
-    /// Sealed segments.
-    pub segments: u64,
-    /// Bytes of sealed records before compression.
-    pub sealed_record_bytes: u64,
-    /// Whole segments that wait to be sealed.
-    pub unsealed_segments: u64,
-    /// Why the last attempt to seal failed, until one succeeds.
-    pub sealing_error: Option<Arc<str>>,
-}

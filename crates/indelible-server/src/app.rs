@@ -7,18 +7,21 @@ use crate::{
         limits::Limiter,
         oidc::Oidc,
     },
+    chores::{life::Life, scrub::Scrub},
     control::{
         Controller, FoldError,
         effects::Effects,
-        server::{CredentialsUsed, ServerStopped},
+        system::{Before, ServerStarted, ServerStopped},
+        used::CredentialsUsed,
     },
     jobs::export::Exports,
     metrics::Metrics,
     reading::desk::Desk,
-    settings::{AccessConfig, Config, Limits},
+    settings::{Config, Limits},
     site::{Site, bodies::Bodies, guard::Guard, indexes::Indexes, memory::Memory, turns::Turns},
     tls::TlsError,
     trail::Trail,
+    troubles::Troubles,
 };
 use indelible_log::{DataDir, Log, LogError, chain};
 use indelible_store::StoreError;
@@ -76,6 +79,8 @@ pub struct App {
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) is_tls: bool,
     pub(crate) exports: Exports,
+    pub(crate) life: Arc<Life>,
+    pub(crate) scrub: Arc<Scrub>,
 }
 
 /// What is read with is at hand everywhere.
@@ -105,6 +110,8 @@ impl App {
             Some(oidc) => Some(Oidc::new(oidc.clone()).map_err(|e| StartError::Oidc(chain(&e)))?),
             None => None,
         };
+        let life = Life::new(Arc::clone(&config.log.clock), data.path());
+        let scrub = Scrub::open(data.path().to_owned(), config.scrub);
         let exports = Exports::open(data.path().join("exports"));
         let indexes = Arc::new(Indexes::new(data.path().join("index"), config.index));
         let site = Arc::new(Site::new(data, config.log.clone(), guard, Arc::clone(&indexes)));
@@ -112,11 +119,13 @@ impl App {
         let effects: Arc<dyn Effects> = Arc::<Site>::clone(&site);
         let mut control = Controller::open(control_log, effects)?;
         control.catch_up().map_err(log_error)?;
+        let troubles: Arc<Troubles> = Arc::default();
         let desk = Arc::new(Desk {
             site,
             indexes,
             control,
-            trail: Trail::new(access_log),
+            trail: Trail::new(access_log, Arc::clone(&troubles)),
+            troubles,
             searches: Turns::new(config.limits.searches),
             memory: Memory::new(),
             stopping: tokio::sync::watch::channel(false).0,
@@ -135,6 +144,8 @@ impl App {
             trusted_proxies: config.access.trusted_proxies.clone(),
             is_tls: config.access.tls.is_some(),
             exports,
+            life: Arc::new(life),
+            scrub: Arc::new(scrub),
         })
     }
 
@@ -142,9 +153,18 @@ impl App {
     /// the operator's token if one was issued that is to be shown.
     pub(crate) async fn begin(
         &self,
-        config: &AccessConfig,
+        config: &Config,
+        binary: Option<String>,
     ) -> std::result::Result<Option<String>, StartError> {
-        let shown = bootstrap::begin(&self.control, config).await?;
+        self.life.resume(&self.desk);
+        let shown = bootstrap::begin(&self.control, &config.access).await?;
+        let started = ServerStarted {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            binary,
+            settings: config.digest(),
+            before: Before::of(&self.control.current().life),
+        };
+        self.control.record(started).await.map_err(BootstrapError::from)?;
         self.indexes.start();
         Ok(shown)
     }
@@ -193,6 +213,9 @@ impl App {
                     "could not write down when credentials were used"
                 );
             }
+        }
+        if end {
+            self.life.write(&self.desk).await;
         }
         if end && let Err(error) = self.control.record(ServerStopped {}).await {
             tracing::warn!(error = chain(&error), "could not write down that the server stopped");

@@ -27,6 +27,11 @@ pub(crate) struct ApiError {
 pub(crate) type Result<T> = std::result::Result<T, ApiError>;
 
 impl ApiError {
+    /// Why, for the server's own log: the cause if there is one.
+    pub(crate) fn why(&self) -> &str {
+        self.cause.as_deref().unwrap_or(&self.message)
+    }
+
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
             code,

@@ -1,5 +1,8 @@
 //! Figures for operators, in the Prometheus text format.
 
+use crate::{disk::Disk, troubles::Part};
+use indelible_api::ScrubStatus;
+use indelible_event::Timestamp;
 use indelible_log::Stats;
 use parking_lot::Mutex;
 use prometheus_client::{
@@ -30,6 +33,11 @@ struct ChoreLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PartLabels {
+    part: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LogLabels {
     log: String,
 }
@@ -40,8 +48,6 @@ pub(crate) struct Metrics {
     registry: Mutex<Registry>,
     requests: Family<RequestLabels, Counter>,
     chore_failures: Family<ChoreLabels, Counter>,
-    control_misfits: Gauge,
-    index_panics: Gauge,
     append_seconds: Histogram,
     appended_events: Counter,
     refused_appends: Counter,
@@ -59,12 +65,22 @@ pub(crate) struct LogFigures {
 }
 
 /// How the process stands.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct ProcessFigures {
     /// Events of `_control` that do not apply.
     pub(crate) control_misfits: u64,
     /// Steps of the indexes' threads that panicked.
     pub(crate) index_panics: u64,
+    /// What fails now, a part for each log.
+    pub(crate) failures: Vec<Part>,
+    /// How far the clock has gone ahead of a steady count since the start.
+    pub(crate) clock_offset_us: i64,
+    /// Jumps of the clock since the start.
+    pub(crate) clock_steps: u64,
+    /// Since the start.
+    pub(crate) uptime_us: i64,
+    pub(crate) disk: Option<Disk>,
+    pub(crate) scrub: ScrubStatus,
 }
 
 /// What is told of logs, and of which: made for each who asks.
@@ -75,6 +91,9 @@ struct LogMetrics {
     unsealed_segments: Family<LogLabels, Gauge>,
     sealing_failed: Family<LogLabels, Gauge>,
     accepting: Family<LogLabels, Gauge>,
+    ahead: Family<LogLabels, Gauge>,
+    committing: Family<LogLabels, Gauge>,
+    committed: Family<LogLabels, Gauge>,
     index_lag: Family<LogLabels, Gauge>,
     index_stopped: Family<LogLabels, Gauge>,
 }
@@ -91,6 +110,9 @@ impl LogMetrics {
         set(&self.unsealed_segments, stats.unsealed_segments);
         set(&self.sealing_failed, stats.sealing_error.is_some().into());
         set(&self.accepting, figures.is_accepting.into());
+        set(&self.ahead, stats.ahead_us / 1_000_000);
+        set(&self.committing, stats.committing_for.map_or(0, |long| long.as_secs()));
+        set(&self.committed, stats.committed_us.max(0).unsigned_abs() / 1_000_000);
         if let Some((lag, is_stopped)) = figures.index {
             set(&self.index_lag, lag);
             set(&self.index_stopped, is_stopped.into());
@@ -109,11 +131,91 @@ impl LogMetrics {
             ),
             ("log_sealing_failed", "1 while sealing fails", self.sealing_failed),
             ("log_accepting", "1 while a log accepts appends", self.accepting),
+            (
+                "log_ahead_seconds",
+                "Seconds that the last commit is ahead of the clock, which was set back",
+                self.ahead,
+            ),
+            (
+                "log_committing_seconds",
+                "For how long the commit that is being made is on its way",
+                self.committing,
+            ),
+            (
+                "log_committed_timestamp_seconds",
+                "When the last commit was made, since 1970",
+                self.committed,
+            ),
             ("index_lag", "Records that are not in the index yet", self.index_lag),
             ("index_stopped", "1 while an index does not go on", self.index_stopped),
         ] {
             registry.register(name, help, family);
         }
+        registry
+    }
+}
+
+impl ProcessFigures {
+    fn registry(&self) -> Registry {
+        let mut registry = Registry::with_prefix("indelible");
+        let mut gauge = |name: &str, help: &str, value: i64| {
+            let gauge: Gauge = Gauge::default();
+            gauge.set(value);
+            registry.register(name, help, gauge);
+        };
+        let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        for (name, help, value) in [
+            (
+                "control_misfits",
+                "Events of _control that have no effect because they do not apply",
+                number(self.control_misfits),
+            ),
+            (
+                "index_panics",
+                "Steps of the indexes' threads that panicked since the start",
+                number(self.index_panics),
+            ),
+            ("uptime_seconds", "Seconds since the start", self.uptime_us / 1_000_000),
+            (
+                "clock_offset_microseconds",
+                "How far the clock has gone ahead of a steady count since the start",
+                self.clock_offset_us,
+            ),
+            (
+                "clock_steps",
+                "Jumps of the clock of more than two seconds since the start",
+                number(self.clock_steps),
+            ),
+        ] {
+            gauge(name, help, value);
+        }
+        if let Some(Disk { free, total, is_low }) = self.disk {
+            gauge("disk_free_bytes", "Bytes that can still be written", number(free));
+            gauge("disk_total_bytes", "Bytes of the disk of the data", number(total));
+            gauge("disk_low", "1 while little room is left", is_low.into());
+        }
+        let ScrubStatus { done, total, findings, finished_at, .. } = &self.scrub;
+        gauge("scrub_read_bytes", "Bytes read in the round that goes on", number(*done));
+        gauge("scrub_total_bytes", "Bytes that a round reads", number(*total));
+        gauge("scrub_findings", "What is known to be damaged", number(findings.len() as u64));
+        let finished = finished_at.as_ref().and_then(|at| at.parse::<Timestamp>().ok());
+        gauge(
+            "scrub_finished_timestamp_seconds",
+            "When everything was read again the last time, since 1970; 0 if it never was",
+            finished.map_or(0, |at| at.as_micros() / 1_000_000),
+        );
+        let failing: Family<PartLabels, Gauge> = Family::default();
+        for part in Part::ALL {
+            drop(failing.get_or_create(&PartLabels { part: part.name() }));
+        }
+        for part in &self.failures {
+            failing.get_or_create(&PartLabels { part: part.name() }).inc();
+        }
+        registry.register(
+            "failing",
+            "Failures of the server's own parts that go on, one for each log",
+            failing,
+        );
         registry
     }
 }
@@ -124,8 +226,6 @@ impl Metrics {
             registry: Mutex::new(Registry::with_prefix("indelible")),
             requests: Family::default(),
             chore_failures: Family::default(),
-            control_misfits: Gauge::default(),
-            index_panics: Gauge::default(),
             // 100 µs to about 13 s.
             append_seconds: Histogram::new(exponential_buckets(0.0001, 2.0, 18)),
             appended_events: Counter::default(),
@@ -135,16 +235,6 @@ impl Metrics {
         };
         let mut registry = metrics.registry.lock();
         registry.register("http_requests", "Requests answered", metrics.requests.clone());
-        registry.register(
-            "control_misfits",
-            "Events of _control that have no effect because they do not apply",
-            metrics.control_misfits.clone(),
-        );
-        registry.register(
-            "index_panics",
-            "Steps of the indexes' threads that panicked since the start",
-            metrics.index_panics.clone(),
-        );
         registry.register(
             "chore_failures",
             "Rounds of the server's own chores that failed",
@@ -201,16 +291,14 @@ impl Metrics {
     }
 
     /// The metrics of these logs as text, and those of the process, if they are given.
-    pub(crate) fn render(&self, process: Option<ProcessFigures>, logs: &[LogFigures]) -> String {
+    pub(crate) fn render(&self, process: Option<&ProcessFigures>, logs: &[LogFigures]) -> String {
         let of_logs = LogMetrics::default();
         logs.iter().for_each(|figures| of_logs.observe(figures));
         let mut text = String::new();
         let mut written = Ok(());
         if let Some(process) = process {
-            let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-            self.control_misfits.set(number(process.control_misfits));
-            self.index_panics.set(number(process.index_panics));
-            written = encode_registry(&mut text, &self.registry.lock());
+            written = encode_registry(&mut text, &self.registry.lock())
+                .and_then(|()| encode_registry(&mut text, &process.registry()));
         }
         let written = written
             .and_then(|()| encode_registry(&mut text, &of_logs.registry()))

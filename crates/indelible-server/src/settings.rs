@@ -1,9 +1,11 @@
 //! Settings of a server: plain values.
 
-use crate::tls::TlsConfig;
+use crate::{random::hex, tls::TlsConfig};
 use indelible_index::IndexOptions;
 use indelible_log::Options;
 use ipnet::IpNet;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Settings of a server.
@@ -26,6 +28,100 @@ pub struct Config {
     pub log: Options,
     /// Settings of each log's index.
     pub index: IndexOptions,
+    /// How often everything is read again.
+    pub scrub: ScrubOptions,
+}
+
+/// How everything that is kept is read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScrubOptions {
+    /// Time from the end of a round to the begin of the next; zero: never.
+    pub period: Duration,
+    /// Time from a start to the first round, if one is due.
+    pub first: Duration,
+    /// Bytes read a second at most, unless so much is there that it takes more to be through
+    /// in half a period.
+    pub rate: u64,
+}
+
+impl Default for ScrubOptions {
+    fn default() -> Self {
+        let hours = |n: u64| Duration::from_secs(n * 3600);
+        Self { period: hours(7 * 24), first: hours(1), rate: 16 << 20 }
+    }
+}
+
+impl ScrubOptions {
+    /// Bytes a second for so many bytes in all.
+    pub(crate) fn rate_for(&self, bytes: u64) -> u64 {
+        let half = (self.period.as_secs() / 2).max(1);
+        if self.rate == 0 { 0 } else { self.rate.max(bytes / half) }
+    }
+}
+
+impl Config {
+    /// SHA-256 of the settings, hex: the same as long as they are. Of files there are the
+    /// names, and nothing of what is in them.
+    pub(crate) fn digest(&self) -> String {
+        // Taken apart, so that a new setting is not forgotten.
+        let Self { data, listen, site, guard, access, limits, log, index, scrub } = self;
+        let AccessConfig {
+            bootstrap_token_file,
+            new_operator_token,
+            tls,
+            plain_http,
+            oidc,
+            trusted_proxies,
+            rates,
+        } = access;
+        let Limits {
+            connections,
+            connections_per_address,
+            large_bodies,
+            body_memory,
+            searches,
+            idle,
+            shutdown,
+        } = limits;
+        let Options {
+            journal_capacity,
+            max_commit_records,
+            max_commit_bytes,
+            queue_len,
+            max_queued_bytes,
+            max_unsealed_segments,
+            max_sealing_wait,
+            sealing_retry,
+            known: _,
+            clock: _,
+            key_store,
+        } = log;
+        let IndexOptions { shard, step, fan_in } = index;
+        let ScrubOptions { period, first, rate } = scrub;
+        let tls = tls.as_ref().map(|TlsConfig { certificates, key, client_authorities }| {
+            json!([certificates, key, client_authorities])
+        });
+        let oidc = oidc.as_ref().map(|OidcConfig { issuer, audience, groups_claim, refetch }| {
+            json!([issuer, audience, groups_claim, refetch.as_millis()])
+        });
+        let Rates { per_credential, per_address, refused } = rates;
+        let text = json!({
+            "data": data, "listen": listen, "site": site, "guard": guard,
+            "access": [bootstrap_token_file, new_operator_token, plain_http],
+            "tls": tls, "oidc": oidc,
+            "trusted_proxies": trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "rates": [per_credential, per_address, refused],
+            "connections": [connections, connections_per_address],
+            "bodies": [large_bodies, body_memory], "searches": searches,
+            "times_ms": [idle.as_millis(), shutdown.as_millis()],
+            "log": [journal_capacity, max_commit_records, max_commit_bytes, queue_len,
+                max_queued_bytes, max_unsealed_segments],
+            "log_times_ms": [max_sealing_wait.as_millis(), sealing_retry.as_millis()],
+            "key_store": key_store.is_some(), "index": [shard, step, fan_in],
+            "scrub": [period.as_secs(), first.as_secs(), rate],
+        });
+        hex(&Sha256::digest(text.to_string()))
+    }
 }
 
 /// Who is let in, and how.

@@ -3,11 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "tests state their expectations by failing")]
 
-use indelible_log::{Batch, Kind, Log, LogError, Options, Stepper, verify::verify_store};
+use indelible_log::{Batch, Kind, Log, LogError, Options, Stepper};
 use indelible_sim::{
     Fault, Mode, SimDisk, check_restart, run_seed, run_with_fault, show_only_what_is_durable,
 };
-
+use indelible_verify::verify_store;
 use std::sync::Arc;
 
 fn number(name: &str, default: u64) -> u64 {

@@ -244,7 +244,7 @@ impl Site<'_> {
             let entries = fs::read_dir(folder).into_iter().flatten().flatten();
             entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
         };
-        let known = ["site", "tmp", "WRITER", "logs", "index", "exports"];
+        let known = ["site", "tmp", "WRITER", "logs", "index", "exports", "scrub.json"];
         let mut unknown: Vec<String> =
             names(&root).into_iter().filter(|name| !known.contains(&name.as_str())).collect();
         for name in names(&root.join("logs")) {

@@ -13,7 +13,10 @@ const GROUPS: [(&str, &[&str]); 6] = [
         "Access",
         &["login", "logout", "whoami", "token", "grant", "policy", "pending", "approve", "reject"],
     ),
-    ("Operate", &["trail", "control", "bench", "completions", "help"]),
+    (
+        "Operate",
+        &["status", "backup", "restore", "trail", "control", "bench", "completions", "help"],
+    ),
 ];
 /// Width of the names.
 const NAME: usize = 12;

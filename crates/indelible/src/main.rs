@@ -1,5 +1,6 @@
 //! `indelible`: one binary, the server and every command.
 
+mod backup;
 mod commands;
 mod company;
 mod connect;
@@ -91,6 +92,12 @@ enum Command {
     /// Show and replace the key of a log
     #[command(subcommand)]
     Key(commands::key::KeyCommand),
+    /// Show how the server stands: what fails, its logs, clock, disk, scrub; exits 1 if anything is wrong
+    Status,
+    /// Copy a data directory while its server runs, verified, and only what is new
+    Backup(commands::backup::BackupCommand),
+    /// Make a data directory from a backup, verified before it gets its place
+    Restore(commands::backup::RestoreCommand),
     /// Measure this machine: appends, proofs, verification
     Bench(commands::bench::Bench),
     /// Print a completion script
@@ -131,6 +138,9 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Log(log) => block_on(log.run(&global)),
         Command::Login(login) => block_on(login.run(&global)),
         Command::Logout => commands::login::logout(&global),
+        Command::Backup(backup) => backup.run(&global),
+        Command::Restore(restore) => restore.run(&global),
+        Command::Status => block_on(commands::status::status(&global)),
         Command::Whoami => block_on(commands::whoami::whoami(&global)),
         Command::Token(token) => block_on(token.run(&global)),
         Command::Grant(grant) => block_on(grant.run(&global)),

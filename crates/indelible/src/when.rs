@@ -4,6 +4,7 @@ use anyhow::anyhow;
 use indelible_event::Timestamp;
 use indelible_log::{Clock as _, SystemClock};
 use jiff::{Span, SpanRelativeTo};
+use std::time::Duration;
 
 /// A time as people and machines write it: RFC 3339, a date, or a span from now (or
 /// before now) such as 90d, 12h, 1h30m. A day has 24 hours and a year 365 days.
@@ -33,6 +34,14 @@ fn span_us(text: &str) -> Option<i64> {
     let years = i64::from(span.get_years()).checked_mul(365 * 86_400_000_000)?;
     let rest = span.years(0).to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
     years.checked_add(i64::try_from(rest.as_micros()).ok()?)
+}
+
+/// A span such as 7d, 12h, 30m, 0s.
+pub(crate) fn span(text: &str) -> anyhow::Result<Duration> {
+    let text = if text == "0" { "0s" } else { text };
+    let micros = span_us(text).and_then(|span| u64::try_from(span).ok());
+    let micros = micros.ok_or_else(|| anyhow!("{text:?} is not a span such as 7d, 12h, 30m"))?;
+    Ok(Duration::from_micros(micros))
 }
 
 /// 2026-03-01T12:00:00.000000Z → 2026-03-01 12:00.

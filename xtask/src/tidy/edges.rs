@@ -37,6 +37,7 @@ const EDGES: [(&str, &[&str]); 14] = [
             "indelible-index",
             "indelible-api",
             "indelible-export",
+            "indelible-verify",
         ],
     ),
     ("indelible-client", &["indelible-tlog", "indelible-event", "indelible-api"]),

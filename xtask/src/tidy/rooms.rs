@@ -33,7 +33,7 @@ const ROOMS: [(&str, u8); 14] = [
 
 /// What may use what on its own floor: the first the second.
 const NEIGHBOURS: &[(&str, &str)] =
-    &[("intake", "access"), ("reading", "access"), ("reading", "site")];
+    &[("intake", "access"), ("reading", "access"), ("reading", "site"), ("chores", "jobs")];
 
 const WORDS: (&str, u8) = ("words", 0);
 

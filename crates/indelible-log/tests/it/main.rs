@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests state their expectations by failing")]
 
 mod appending;
+mod clock;
 mod damage;
 mod keys;
 mod recovery;

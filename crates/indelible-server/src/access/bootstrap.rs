@@ -2,7 +2,7 @@
 
 use crate::{
     access::token::Secret,
-    control::{Controller, error::ControlError, new_id, server::ServerStarted, token::TokenIssued},
+    control::{Controller, error::ControlError, new_id, token::TokenIssued},
     settings::AccessConfig,
 };
 use indelible_api::{Grant, Role};
@@ -46,8 +46,8 @@ impl From<ControlError> for BootstrapError {
     }
 }
 
-/// What the first start, and every start, leaves in `_control`. Returns the operator's
-/// token if one was issued that is to be shown.
+/// What the first start leaves in `_control`, and one that makes another operator. Returns
+/// the operator's token if one was issued that is to be shown.
 pub(crate) async fn begin(
     controller: &Controller,
     config: &AccessConfig,
@@ -80,8 +80,6 @@ pub(crate) async fn begin(
         };
         controller.record(issued).await?;
     }
-    let started = ServerStarted { version: env!("CARGO_PKG_VERSION").to_owned() };
-    controller.record(started).await?;
     Ok(shown)
 }
 

@@ -12,8 +12,12 @@ use super::{
     log::{LogCreated, LogPublished},
     policy::PolicyChanged,
     principal::{Concern, Principal},
-    server::{CredentialsUsed, ServerStarted, ServerStopped},
+    system::{
+        ClockRead, ClockStepped, FailureBegan, FailureEnded, ScrubFinished, ScrubFound,
+        ServerStarted, ServerStopped,
+    },
     token::{TokenIssued, TokenRevoked},
+    used::CredentialsUsed,
     view::{ViewDeleted, ViewSaved},
 };
 use indelible_api::Act;
@@ -95,7 +99,8 @@ macro_rules! changes {
 changes! {
     LogCreated, LogPublished, KeyReplaced, TokenIssued, TokenRevoked, GrantAdded, GrantRemoved,
     PolicyChanged, ViewSaved, ViewDeleted, ActProposed, ActApproved, ActRejected,
-    CredentialsUsed, ServerStarted, ServerStopped,
+    CredentialsUsed, ServerStarted, ServerStopped, FailureBegan, FailureEnded, ClockRead,
+    ClockStepped, ScrubFound, ScrubFinished,
 }
 
 impl Change {

@@ -9,6 +9,7 @@ use super::{
     error::{Misfit, Thing},
     event::{Change, Decoded},
     principal::Principal,
+    system::Life,
 };
 use indelible_api::{Act, Grant, Policy, Role};
 use indelible_event::Timestamp;
@@ -124,6 +125,8 @@ pub(crate) struct Control {
     /// When each credential was last used, as far as that was written down.
     pub(crate) used: BTreeMap<String, Timestamp>,
     pub(crate) misfits: Misfits,
+    /// What is known of the server's own life.
+    pub(crate) life: Life,
 }
 
 impl Control {

@@ -27,10 +27,11 @@ pub(crate) mod key;
 pub(crate) mod log;
 pub(crate) mod policy;
 pub(crate) mod principal;
-pub(crate) mod server;
+pub(crate) mod system;
 #[cfg(test)]
 mod tests;
 pub(crate) mod token;
+pub(crate) mod used;
 pub(crate) mod view;
 mod wire;
 mod writer;
@@ -70,7 +71,7 @@ impl InForce {
 
     /// Now, by the log's clock.
     fn now(&self) -> Timestamp {
-        self.log.header("", "").0
+        self.log.now()
     }
 }
 

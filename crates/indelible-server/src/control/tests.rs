@@ -12,9 +12,12 @@ use super::{
     key::KeyReplaced,
     log::LogCreated,
     principal::{Asker, Principal},
-    server::ServerStopped,
+    system::ServerStopped,
 };
-use crate::{AccessConfig, Config, IndexOptions, Limits, Rates, app::App, http::wrap::wrap, table};
+use crate::{
+    AccessConfig, Config, IndexOptions, Limits, Rates, ScrubOptions, app::App, http::wrap::wrap,
+    table,
+};
 use axum::{Router, body::Body, http::Request};
 use http_body_util::BodyExt as _;
 use indelible_log::{Batch, Kind, LogError, Options};
@@ -44,6 +47,7 @@ fn config(data: &Path) -> Config {
         limits: Limits::default(),
         log: Options { journal_capacity: (4096, 1 << 20), ..Options::default() },
         index: IndexOptions { shard: 256, step: 32, fan_in: 4 },
+        scrub: ScrubOptions::default(),
     }
 }
 
@@ -64,7 +68,7 @@ impl Site {
     async fn open(data: &Path) -> Self {
         let config = config(data);
         let app = Arc::new(App::open(&config).unwrap());
-        app.begin(&config.access).await.unwrap();
+        app.begin(&config, None).await.unwrap();
         let router = router_of(&app);
         let operator = std::fs::read_to_string(data.join("operator-token")).unwrap();
         let mut site = Self { app, router, first: operator.trim().into(), second: String::new() };

@@ -8,11 +8,13 @@ pub(crate) use receipts::Answered;
 
 use crate::{
     access::Scope,
+    background::may_block,
     error::{ApiError, Result},
+    troubles::{Part, Troubles},
 };
 use indelible_api::{Code, ItemError, MAX_EVENTS};
 use indelible_event::{Format, Timestamp};
-use indelible_log::{Batch, Log};
+use indelible_log::{AppendError, Batch, Committed, Log, chain};
 use split::for_each_event;
 use std::sync::Arc;
 
@@ -61,6 +63,48 @@ pub(crate) struct Staged {
     pub(crate) refused: Vec<(usize, ItemError)>,
     /// Events in the request.
     pub(crate) count: usize,
+}
+
+/// Appends a batch, and tells what of the server's own parts refused it, if one did.
+pub(crate) async fn submit(
+    log: &Log,
+    name: &str,
+    batch: Batch,
+    large: bool,
+    troubles: &Troubles,
+) -> Result<Committed> {
+    let committed = commit(log, batch, large).await;
+    let part = match &committed {
+        Ok(_) => {
+            troubles.pass(&[Part::Disk, Part::Key, Part::Sealing], name);
+            None
+        }
+        Err(AppendError::Full(_)) => Some(Part::Disk),
+        Err(AppendError::Signing(_)) => Some(Part::Key),
+        Err(AppendError::SealingBehind) => Some(Part::Sealing),
+        Err(AppendError::Stopped(_)) => Some(Part::Log),
+        Err(AppendError::Unreadable(_)) => Some(Part::Storage),
+        Err(_) => None,
+    };
+    if let (Some(part), Err(error)) = (part, &committed) {
+        troubles.meet(part, name, chain(error));
+    }
+    Ok(committed?)
+}
+
+/// A lone small append pays one sync and no hand-over to another thread.
+async fn commit(
+    log: &Log,
+    batch: Batch,
+    large: bool,
+) -> std::result::Result<Committed, AppendError> {
+    if !large
+        && may_block()
+        && let Some(lead) = log.lead()
+    {
+        return tokio::task::block_in_place(|| lead.commit(batch));
+    }
+    log.submit(batch).await
 }
 
 /// Splits a body into events, checks each and encodes its record.

@@ -64,6 +64,8 @@ impl Answered {
         }
         out.extend_from_slice(b"],\"checkpoint\":");
         write_json(&mut out, &*committed.head.note);
+        // What the records say: the log may have had to move it on.
+        let received_at = committed.batch.received_at().unwrap_or(received_at);
         write!(out, ",\"received_at\":\"{received_at}\",\"recorded_by\":").unwrap_or_default();
         write_json(&mut out, &door.recorded_by);
         out.push(b'}');

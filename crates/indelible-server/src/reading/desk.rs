@@ -6,6 +6,7 @@ use crate::{
     error::Result,
     site::{Site, indexes::Indexes, memory::Memory, turns::Turns},
     trail::Trail,
+    troubles::Troubles,
 };
 use indelible_log::Log;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ pub struct Desk {
     pub(crate) indexes: Arc<Indexes>,
     pub(crate) control: Controller,
     pub(crate) trail: Trail,
+    /// What failed of the server's own parts.
+    pub(crate) troubles: Arc<Troubles>,
     pub(crate) searches: Turns,
     pub(crate) memory: Memory,
     /// Told to whoever waits when the server stops.

@@ -9,6 +9,7 @@ use crate::{
         answer::Answer,
         asked::{Asked, no_such_tile},
     },
+    intake::submit,
     routes::proofs,
     trail::shown::Facts,
 };
@@ -128,7 +129,7 @@ pub(crate) async fn add(
     caller.still_may(&app.control, Permission::Append, &name)?;
     let mut batch = Batch::new();
     batch.push_raw(&entry).map_err(|e| ApiError::new(Code::TooLarge, e.to_string()))?;
-    match log.submit(batch).await?.placed.first() {
+    match submit(&log, &name, batch, false, &app.troubles).await?.placed.first() {
         Some(Placed::Created(index)) => Ok(Answer::nothing(proofs::text(index.to_string()))),
         _ => Err(ApiError::new(Code::Internal, "the entry was not placed")),
     }

@@ -8,6 +8,7 @@ use crate::{
     app::{App, StartError},
     chores,
     http::wrap::wrap,
+    program,
     settings::Config,
     table,
     tls::Tls,
@@ -62,8 +63,10 @@ impl Server {
             None => None,
         };
         let listener = listen(config.listen).map_err(|e| StartError::Listen(config.listen, e))?;
+        // Beside the logs: a large program takes a while.
+        let binary = tokio::task::spawn_blocking(program::digest);
         let app = Arc::new(App::open(config)?);
-        let operator_token = app.begin(access).await?;
+        let operator_token = app.begin(config, binary.await.unwrap_or_default()).await?;
         Ok(Self { app, listener, tls, operator_token })
     }
 
@@ -96,7 +99,8 @@ impl Server {
             let (app, tls) = (Arc::clone(&self.app), self.tls.clone());
             async move {
                 let write_down = |hourly| app.write_down(hourly, false);
-                chores::run(&app.metrics, write_down, tls).await;
+                let (desk, life, scrub) = (&app.desk, &app.life, &app.scrub);
+                chores::run(&app.metrics, desk, life, scrub, write_down, tls).await;
             }
         });
         let mut connections = JoinSet::new();

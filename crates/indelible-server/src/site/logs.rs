@@ -7,7 +7,7 @@ use crate::{
     subject::{ACCESS, CONTROL},
 };
 use indelible_log::{DataDir, Kind, KnownCheckpoint, Log, LogError, Options};
-use indelible_store::StoreError;
+use indelible_store::{Store, StoreError};
 use parking_lot::RwLock;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -76,6 +76,14 @@ impl Site {
     /// All open logs by name.
     pub(crate) fn logs(&self) -> Vec<(String, Arc<Log>)> {
         self.logs.read().iter().map(|(name, log)| (name.clone(), Arc::clone(log))).collect()
+    }
+
+    /// The folder of a log, to be read.
+    ///
+    /// # Errors
+    /// [`LogError::NoLog`].
+    pub(crate) fn store(&self, name: &str) -> Result<Arc<dyn Store>, LogError> {
+        self.data.store(name)
     }
 
     /// Name of the site.

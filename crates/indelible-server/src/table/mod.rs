@@ -118,6 +118,7 @@ table! {
     Manage false Never "control.policy.change" acts::change_policy;
     Known false Each "access.whoami" system::whoami;
     Observe false Never "access.metrics" system::metrics;
+    Observe false Never "access.status" system::status;
     Public false Never "" system::healthz;
     Public false Never "" system::readyz;
     Public false Never "" system::openapi;

@@ -11,6 +11,8 @@ pub(crate) use record::{Access, Outcome, SIGN_IN};
 use crate::{
     error::{ApiError, Result},
     origin::Origin,
+    subject::ACCESS,
+    troubles::{Part, Troubles},
 };
 use counted::{Added, Rows};
 use indelible_api::Code;
@@ -35,15 +37,17 @@ pub(crate) struct Trail {
     rows: Mutex<Rows>,
     /// When each credential was last used, µs, since that was last written down.
     used: Mutex<HashMap<String, i64>>,
+    troubles: Arc<Troubles>,
 }
 
 impl Trail {
-    pub(crate) fn new(log: Arc<Log>) -> Self {
-        Self { log, seen: Mutex::default(), rows: Mutex::default(), used: Mutex::default() }
+    pub(crate) fn new(log: Arc<Log>, troubles: Arc<Troubles>) -> Self {
+        let (seen, rows, used) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { log, seen, rows, used, troubles }
     }
 
     fn now(&self) -> Timestamp {
-        self.log.header("", "").0
+        self.log.now()
     }
 
     /// Records an access and waits until it is durable.
@@ -56,7 +60,11 @@ impl Trail {
             Ok(()) => self.log.submit(batch).await.map_err(|e| indelible_log::chain(&e)),
             Err(error) => Err(indelible_log::chain(&error)),
         };
+        if written.is_ok() {
+            self.troubles.pass(&[Part::Trail], ACCESS);
+        }
         written.map(drop).map_err(|cause| {
+            self.troubles.meet(Part::Trail, ACCESS, cause.clone());
             tracing::error!(cause, action = access.action, "the trail cannot be written");
             ApiError::new(
                 Code::TrailUnavailable,

@@ -7,6 +7,7 @@ mod authority;
 mod crash;
 mod exports;
 mod hostile;
+mod life;
 mod lifecycle;
 mod matrix;
 mod oidc;
@@ -19,7 +20,9 @@ mod trail;
 use indelible_api::{Appended, LogInfo, ReceiptItem};
 use indelible_event::Timestamp;
 use indelible_log::{Clock, Options};
-use indelible_server::{AccessConfig, Config, IndexOptions, Limits, Rates, Server, StartError};
+use indelible_server::{
+    AccessConfig, Config, IndexOptions, Limits, Rates, ScrubOptions, Server, StartError,
+};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use std::{
@@ -81,6 +84,7 @@ pub(crate) fn config(data: &Path) -> Config {
         limits: Limits { idle: Duration::from_secs(5), ..Limits::default() },
         log: Options { journal_capacity: (4096, 1 << 20), ..Options::default() },
         index: IndexOptions { shard: 256, step: 32, fan_in: 4 },
+        scrub: ScrubOptions::default(),
     }
 }
 

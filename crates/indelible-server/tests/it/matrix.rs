@@ -89,6 +89,7 @@ fn rows() -> BTreeMap<&'static str, Row> {
         ("PUT /v1/policy", row(&[], 200, Same)),
         ("GET /v1/whoami", row(ALL, 200, Same)),
         ("GET /metrics", row(&["operator", "verifier"], 200, Same)),
+        ("GET /v1/status", row(&["operator", "verifier"], 200, Same)),
         ("GET /healthz", row(ALL, 200, Same)),
         ("GET /readyz", row(ALL, 200, Same)),
         ("GET /openapi.json", row(ALL, 200, Same)),

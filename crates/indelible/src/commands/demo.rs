@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use indelible_api::{CreateToken, Grant, LogInfo, RecordName, Role};
 use indelible_client::{AppendOptions, Client, Credentials, LogClient};
 use indelible_log::{DataDir, Options};
-use indelible_server::{AccessConfig, Config, IndexOptions, Limits, Server};
+use indelible_server::{AccessConfig, Config, IndexOptions, Limits, ScrubOptions, Server};
 use indelible_tlog::VerifyingKey;
 use indelible_verify::verify_store;
 use std::{
@@ -99,6 +99,7 @@ impl Demo {
             limits: Limits::default(),
             log: Options::default(),
             index: IndexOptions::default(),
+            scrub: ScrubOptions::default(),
         };
         if let Some(listen) = self.listen {
             return Ok(Server::bind(&config(listen)).await?);

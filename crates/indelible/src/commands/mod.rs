@@ -1,6 +1,7 @@
 //! The commands, a file for each.
 
 pub(crate) mod append;
+pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod bench_search;
 pub(crate) mod bench_server;
@@ -20,6 +21,7 @@ pub(crate) mod policy;
 pub(crate) mod prove;
 pub(crate) mod search;
 pub(crate) mod serve;
+pub(crate) mod status;
 pub(crate) mod tail;
 pub(crate) mod token;
 pub(crate) mod trail;

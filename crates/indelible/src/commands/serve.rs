@@ -1,12 +1,16 @@
 //! `indelible serve`.
 
-use crate::output::{FAINT, STRONG, say};
+use crate::{
+    output::{FAINT, STRONG, say},
+    when::span,
+};
 use anyhow::Context as _;
 use indelible_log::{KeyStore, Options};
 use indelible_server::{
-    AccessConfig, Config, IndexOptions, Limits, OidcConfig, Pkcs11, Rates, Server, TlsConfig,
+    AccessConfig, Config, IndexOptions, Limits, OidcConfig, Pkcs11, Rates, ScrubOptions, Server,
+    TlsConfig,
 };
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 use tracing_subscriber::EnvFilter;
 
 /// Run the server.
@@ -84,6 +88,18 @@ pub(crate) struct Serve {
     /// File with the PIN of the PKCS#11 token
     #[arg(long, env = "INDELIBLE_PKCS11_PIN_FILE", value_name = "FILE")]
     pkcs11_pin_file: Option<PathBuf>,
+    /// How often everything that is kept is read again from the disk, and compared; 0: never
+    #[arg(
+        long,
+        env = "INDELIBLE_SCRUB_PERIOD",
+        default_value = "7d",
+        value_parser = span,
+        value_name = "TIME"
+    )]
+    scrub_period: Duration,
+    /// Most MiB a second that this reads, unless half the period would not do; 0: no limit
+    #[arg(long, env = "INDELIBLE_SCRUB_RATE", default_value_t = 16, value_name = "MIB")]
+    scrub_rate: u32,
     /// What to log on standard error: error, warn, info, debug, or a tracing filter
     #[arg(long, env = "INDELIBLE_LOG_LEVEL", default_value = "info", value_name = "FILTER")]
     log_level: String,
@@ -127,6 +143,9 @@ impl Serve {
                 }
                 _ => None,
             };
+        let first = ScrubOptions::default().first.min(self.scrub_period);
+        let rate = u64::from(self.scrub_rate) << 20;
+        let scrub = ScrubOptions { period: self.scrub_period, first, rate };
         Ok(Config {
             data: self.data,
             listen: self.listen,
@@ -148,6 +167,7 @@ impl Serve {
             limits: Limits::default(),
             log: Options { key_store, ..Options::default() },
             index: IndexOptions::default(),
+            scrub,
         })
     }
 }

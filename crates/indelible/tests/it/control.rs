@@ -4,7 +4,7 @@
 use crate::{Process, beside, event, indelible, text, write_private};
 use indelible_client::{Client, Credentials};
 use indelible_log::{Clock, DataDir, Options};
-use indelible_server::{AccessConfig, Config, IndexOptions, Limits, Server};
+use indelible_server::{AccessConfig, Config, IndexOptions, Limits, ScrubOptions, Server};
 use indelible_verify::verify_store;
 use serde_json::{Value, json};
 use std::{
@@ -73,6 +73,7 @@ async fn the_story_of_a_mistake() {
         limits: Limits::default(),
         log: Options { clock: calendar.clone(), ..Options::default() },
         index: IndexOptions::default(),
+        scrub: ScrubOptions::default(),
     };
     let server = Server::bind(&config).await.unwrap();
     let url = format!("http://{}", server.address().unwrap());

@@ -1,6 +1,7 @@
 //! The built binary, as its users run it.
 #![expect(clippy::unwrap_used, reason = "tests state their expectations by failing")]
 
+mod backup;
 mod control;
 mod crash;
 mod full_disk;

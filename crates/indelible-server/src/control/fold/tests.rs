@@ -8,11 +8,21 @@ use crate::control::{
     key::KeyReplaced,
     log::{LogCreated, LogPublished},
     policy::PolicyChanged,
-    server::{CredentialsUsed, ServerStarted, ServerStopped},
+    system::{Before, ServerStarted, ServerStopped},
     token::{TokenIssued, TokenRevoked},
+    used::CredentialsUsed,
     view::{ViewDeleted, ViewSaved},
 };
 use proptest::prelude::*;
+
+fn started() -> ServerStarted {
+    ServerStarted {
+        version: "1".into(),
+        binary: None,
+        settings: "00".into(),
+        before: Before::First,
+    }
+}
 
 /// A change that fits the configuration, chosen by three numbers.
 fn choose(control: &Control, kind: u8, a: usize, n: usize) -> Change {
@@ -55,7 +65,7 @@ fn choose(control: &Control, kind: u8, a: usize, n: usize) -> Change {
         5 => GrantAdded { id: format!("g{n}"), subject: "group:a".into(), grant }.into(),
         6 => match pick(control.grants.keys().collect()) {
             Some(id) => GrantRemoved { id }.into(),
-            None => ServerStarted { version: "1".into() }.into(),
+            None => started().into(),
         },
         7 => PolicyChanged {
             policy: Policy { two_person: vec![Act::Publish], pending_hours: a as u32 },

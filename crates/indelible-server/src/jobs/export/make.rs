@@ -16,6 +16,7 @@ use crate::{
         view::view,
     },
     trail::{Access, Outcome},
+    troubles::Part,
 };
 use indelible_api::{Code, Evidence, ExportState, Manifest};
 use indelible_event::{Envelope, Payload, Timestamp};
@@ -225,6 +226,15 @@ pub(super) async fn finish(
         Err(error) => Err(error),
     };
     *job.ended_us.lock() = Some(now.as_micros());
+    let log = job.show().log;
+    match &kept {
+        Ok(_) => desk.troubles.pass(&[Part::Exports], &log),
+        // What failed is the server's, and not what was asked for.
+        Err(error) if matches!(error.code, Code::StorageFull | Code::Internal) => {
+            desk.troubles.meet(Part::Exports, &log, error.why().to_owned());
+        }
+        Err(_) => {}
+    }
     match kept {
         Ok(export) => *job.export.lock() = export,
         Err(error) => {

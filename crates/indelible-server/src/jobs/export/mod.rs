@@ -20,7 +20,12 @@ pub(crate) use job::Wanted;
 use job::{Job, KEPT_US, deleted, not_written};
 use make::{finish, make};
 use parking_lot::Mutex;
-use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use tokio::sync::watch;
 
 /// Exports that are written at a time; others wait.
@@ -164,6 +169,17 @@ impl Exports {
         });
         Ok(export)
     }
+}
+
+/// The files of finished exports in the folder of exports, and the SHA-256 of each in hex,
+/// as its manifest says. Blocks.
+pub(crate) fn kept_files(folder: &Path) -> Vec<(PathBuf, String)> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let file = |path: PathBuf| {
+        let job = read(&path)?;
+        Some((job.file(), job.show().manifest?.sha256))
+    };
+    entries.filter_map(|entry| file(entry.path())).collect()
 }
 
 /// Refuses one more export of a principal that has too many, or if there are too many.
