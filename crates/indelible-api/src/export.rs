@@ -1,10 +1,10 @@
 //! Exports: what is asked for, how far it is, the manifest, and how a record stands in
 //! each format. Server and verifier compute lines and rows alike.
 
+use crate::EnvelopeView;
 use crate::EventView;
-use indelible_event::{Event, OcsfFacts, ocsf};
+use indelible_event::{Event, OcsfFacts, Value, ocsf, utc};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::ToSchema;
 
 /// Format of an export.
@@ -145,6 +145,7 @@ pub struct Manifest {
 
 /// One record of an export, as NDJSON has it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(from = "FlatLine")]
 pub struct ExportLine {
     /// The event.
     #[serde(flatten)]
@@ -152,6 +153,34 @@ pub struct ExportLine {
     /// What proves it.
     #[serde(flatten)]
     pub evidence: Evidence,
+}
+
+/// The members of a line; read one by one, because what passes through `flatten` does not
+/// stay as it was written.
+#[derive(Deserialize)]
+struct FlatLine {
+    index: u64,
+    leaf_hash: String,
+    envelope: Option<EnvelopeView>,
+    event: Value<'static>,
+    #[serde(default)]
+    note: Option<String>,
+    #[serde(default)]
+    record: Option<String>,
+    #[serde(default)]
+    attachment: Option<String>,
+    #[serde(default)]
+    proof: Option<String>,
+}
+
+impl From<FlatLine> for ExportLine {
+    fn from(line: FlatLine) -> Self {
+        let FlatLine { index, leaf_hash, envelope, event, note, record, attachment, proof } = line;
+        Self {
+            view: EventView { index, leaf_hash, envelope, event, note },
+            evidence: Evidence { record, attachment, proof },
+        }
+    }
 }
 
 /// What proves a record; present in exports with proofs.
@@ -202,7 +231,8 @@ pub fn row(view: &EventView) -> [Option<String>; COLUMNS.len()] {
     [
         Some(view.leaf_hash.clone()),
         envelope.map(|envelope| envelope.id.clone()),
-        text("/time"),
+        // One zone in one column; what the sender wrote is in the event.
+        text("/time").map(|time| utc(&time).unwrap_or(time)),
         envelope.map(|envelope| envelope.received_at.clone()),
         envelope.map(|envelope| envelope.recorded_by.clone()),
         envelope.map(|envelope| envelope.format.clone()),
@@ -250,7 +280,7 @@ const fn is_formula(c: char) -> bool {
 }
 
 /// `type:id` of each target.
-fn targets(event: &Value) -> Option<String> {
+fn targets(event: &Value<'_>) -> Option<String> {
     let targets = event.get("targets")?.as_array().filter(|targets| !targets.is_empty())?;
     let each = targets.iter().map(|target| {
         let part = |name: &str| target.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -262,8 +292,8 @@ fn targets(event: &Value) -> Option<String> {
 /// A record as an event of the Open Cybersecurity Schema Framework; where in the log it
 /// is, and what proves it, stand under `unmapped.indelible`.
 #[must_use]
-pub fn ocsf_line(log: &str, view: &EventView, evidence: &Evidence) -> Value {
-    let event = serde_json::from_value::<Event>(view.event.clone()).ok();
+pub fn ocsf_line(log: &str, view: &EventView, evidence: &Evidence) -> Value<'static> {
+    let event = Event::read(view.event.clone()).ok();
     let envelope = view.envelope.as_ref();
     let facts = OcsfFacts {
         log,
@@ -271,20 +301,27 @@ pub fn ocsf_line(log: &str, view: &EventView, evidence: &Evidence) -> Value {
         received_at: envelope.map_or("", |envelope| envelope.received_at.as_str()),
     };
     let mut line = ocsf(event.as_ref(), &facts);
-    let place = serde_json::json!({
+    let proves = [
+        ("record", &evidence.record),
+        ("attachment", &evidence.attachment),
+        ("proof", &evidence.proof),
+    ];
+    let mut place = Value::from(serde_json::json!({
         "index": view.index,
         "leaf_hash": view.leaf_hash,
         "recorded_by": envelope.map(|envelope| &envelope.recorded_by),
         "format": envelope.map(|envelope| &envelope.format),
-    });
-    if let Some(unmapped) = line.get_mut("unmapped").and_then(Value::as_object_mut) {
-        unmapped.insert("indelible".to_owned(), place);
-        let proves = serde_json::to_value(evidence).unwrap_or_default();
-        if let (Some(Value::Object(place)), Value::Object(proves)) =
-            (unmapped.get_mut("indelible"), proves)
-        {
-            place.extend(proves);
+    }));
+    if let Some(place) = place.as_object_mut() {
+        for (name, text) in proves {
+            if let Some(text) = text {
+                place.insert(name, text.clone().into());
+            }
         }
+    }
+    let unmapped = line.as_object_mut().and_then(|line| line.get_mut("unmapped"));
+    if let Some(unmapped) = unmapped.and_then(Value::as_object_mut) {
+        unmapped.insert("indelible", place);
     }
     line
 }

@@ -1,6 +1,7 @@
 //! Search: counts, facets, histograms.
 
-use crate::EventView;
+use crate::{EnvelopeView, EventView};
+use indelible_event::Value;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -51,12 +52,33 @@ pub struct LogsPage {
 
 /// An event, and whose.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(from = "FlatEvent")]
 pub struct LogEvent {
     /// Name of the log.
     pub log: String,
     /// The event.
     #[serde(flatten)]
     pub view: EventView,
+}
+
+/// The members of an event; read one by one, because what passes through `flatten` does
+/// not stay as it was written.
+#[derive(Deserialize)]
+struct FlatEvent {
+    log: String,
+    index: u64,
+    leaf_hash: String,
+    envelope: Option<EnvelopeView>,
+    event: Value<'static>,
+    #[serde(default)]
+    note: Option<String>,
+}
+
+impl From<FlatEvent> for LogEvent {
+    fn from(event: FlatEvent) -> Self {
+        let FlatEvent { log, index, leaf_hash, envelope, event, note } = event;
+        Self { log, view: EventView { index, leaf_hash, envelope, event, note } }
+    }
 }
 
 /// A log that was searched.
@@ -136,7 +158,7 @@ pub struct FacetValues {
 /// A value and how often it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ValueCount {
-    /// The value (its first 200 bytes).
+    /// The value, whole; one of more than 8,000 bytes is cut, with the SHA-256 of all of it.
     pub value: String,
     /// Records.
     pub count: u64,

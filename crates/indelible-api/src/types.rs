@@ -1,7 +1,7 @@
 //! Bodies of requests and answers.
 
+use indelible_event::Value;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::ToSchema;
 
 /// The one shape of every error.
@@ -170,10 +170,10 @@ pub struct EventView {
     pub leaf_hash: String,
     /// The envelope; null in a raw log.
     pub envelope: Option<EnvelopeView>,
-    /// The native view of the sender's bytes: see the event schema in the docs; null
-    /// where they cannot be shown so (`note` tells why).
+    /// The native view of the sender's bytes, its values as they were sent: see the event
+    /// schema in the docs; null where they cannot be shown so (`note` tells why).
     #[schema(value_type = Object)]
-    pub event: Value,
+    pub event: Value<'static>,
     /// Why there is no event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,

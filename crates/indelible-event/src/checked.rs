@@ -1,8 +1,10 @@
-//! JSON that is read only to know that it can be read: bounded nesting, numbers in
-//! range, no member twice. serde's `IgnoredAny` checks none of these.
+//! JSON that is read only to know that it can be read: bounded nesting, no member twice.
+//! serde's `IgnoredAny` checks neither.
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use std::{borrow::Cow, collections::HashSet, fmt};
+use crate::json::check;
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde_json::value::RawValue;
+use std::{borrow::Cow, fmt};
 
 /// Any JSON value, checked and dropped.
 #[derive(Debug, Clone, Copy)]
@@ -18,19 +20,10 @@ pub(crate) struct Object;
 
 impl<'de> Deserialize<'de> for Object {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ObjectVisitor;
-        impl<'de> Visitor<'de> for ObjectVisitor {
-            type Value = Object;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object, A::Error> {
-                CheckedVisitor.visit_map(map).map(|Checked| Object)
-            }
+        match raw(deserializer)?.starts_with('{') {
+            true => Ok(Self),
+            false => Err(D::Error::custom("expected an object")),
         }
-        deserializer.deserialize_map(ObjectVisitor)
     }
 }
 
@@ -61,7 +54,7 @@ macro_rules! shape {
                     fn visit_map<A: serde::de::MapAccess<$lt>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                         use serde::de::Error as _;
                         $(let mut $field: Option<Option<$type>> = None;)*
-                        let mut others = crate::checked::Names::default();
+                        let mut others = crate::json::Names::default();
                         while let Some(name) = map.next_key::<crate::checked::BorrowedStr<$lt>>()? {
                             match name.0.as_ref() {
                                 $($key => {
@@ -95,83 +88,17 @@ macro_rules! shape {
 }
 pub(crate) use shape;
 
-/// Member names up to which a plain scan finds duplicates faster than a set.
-const SCAN_LIMIT: usize = 16;
+/// The value's own text: `serde_json` turns numbers into floats, and refuses those that
+/// are too large.
+fn raw<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'de str, D::Error> {
+    let raw = <&RawValue>::deserialize(deserializer)?;
+    check(raw.get()).map_err(|error| D::Error::custom(error.problem))?;
+    Ok(raw.get())
+}
 
 impl<'de> Deserialize<'de> for Checked {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(CheckedVisitor)
-    }
-}
-
-struct CheckedVisitor;
-
-impl<'de> Visitor<'de> for CheckedVisitor {
-    type Value = Checked;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Checked, E> {
-        Ok(Checked)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Checked, E> {
-        Ok(Checked)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Checked, E> {
-        Ok(Checked)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Checked, E> {
-        Ok(Checked)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Checked, E> {
-        Ok(Checked)
-    }
-
-    fn visit_unit<E>(self) -> Result<Checked, E> {
-        Ok(Checked)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Checked, A::Error> {
-        while seq.next_element::<Checked>()?.is_some() {}
-        Ok(Checked)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Checked, A::Error> {
-        let mut names = Names::default();
-        while let Some(name) = map.next_key::<BorrowedStr<'de>>()? {
-            names.insert(name.0).map_err(A::Error::custom)?;
-            map.next_value::<Checked>()?;
-        }
-        Ok(Checked)
-    }
-}
-
-/// The member names of one object.
-#[derive(Default)]
-pub(crate) struct Names<'a> {
-    few: Vec<Cow<'a, str>>,
-    many: HashSet<Cow<'a, str>>,
-}
-
-impl<'a> Names<'a> {
-    pub(crate) fn insert(&mut self, name: Cow<'a, str>) -> Result<(), String> {
-        let duplicate = if self.few.len() < SCAN_LIMIT {
-            let known = self.few.contains(&name);
-            self.few.push(name.clone());
-            known
-        } else {
-            if self.many.is_empty() {
-                self.many.extend(self.few.iter().cloned());
-            }
-            !self.many.insert(name.clone())
-        };
-        if duplicate { Err(format!("duplicate member {name:?}")) } else { Ok(()) }
+        raw(deserializer).map(|_| Self)
     }
 }
 
@@ -229,7 +156,10 @@ mod tests {
         assert!(check(r#"{"a":[1,-2,3.5,"x\u00e9",null,true,{}]}"#).is_ok());
         assert!(check(&format!("{}{}", "[".repeat(127), "]".repeat(127))).is_ok());
         assert!(check(&"[".repeat(100_000)).is_err());
-        assert!(check("1e400").is_err());
+        for number in ["1e400", "-0", "0.10", "1E+05", &"9".repeat(10_000)] {
+            assert!(check(number).is_ok(), "{number}");
+        }
+        assert!(check(r#""\ud800""#).is_err() && check(r#"{"a":"\udc00x"}"#).is_err());
         assert!(
             check(r#"{"a":1,"\u0061":2}"#)
                 .unwrap_err()

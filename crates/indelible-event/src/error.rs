@@ -1,5 +1,7 @@
 //! Why bytes are not an event.
 
+use crate::json::{JsonError, Value};
+
 /// What is wrong with an event, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
@@ -33,6 +35,17 @@ impl EventError {
             Self::Json(_) | Self::UnknownFormat(_) => None,
         }
     }
+}
+
+impl From<JsonError> for EventError {
+    fn from(error: JsonError) -> Self {
+        Self::Json(error.to_string())
+    }
+}
+
+/// Reads `data`, keeping everything as it was written.
+pub(crate) fn read(data: &str) -> Result<Value<'_>, EventError> {
+    Ok(Value::parse(data)?)
 }
 
 /// Deserialises `data`; only when that fails, again with the path of the member at fault.

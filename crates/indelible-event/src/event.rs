@@ -1,8 +1,10 @@
 //! The native event: the shape in which every record is shown and searched.
 
-use crate::Timestamp;
+use crate::{
+    Timestamp,
+    json::{Map, Value},
+};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 macro_rules! word_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident),* $(,)? }) => {
@@ -10,6 +12,20 @@ macro_rules! word_enum {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "lowercase")]
         pub enum $name { $($(#[$vdoc])* $variant),* }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// Its name, as events have it.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                static NAMES: std::sync::LazyLock<Vec<String>> = std::sync::LazyLock::new(|| {
+                    vec![$(stringify!($variant).to_ascii_lowercase()),*]
+                });
+                NAMES.get(self as usize).map_or("", String::as_str)
+            }
+        }
     };
 }
 
@@ -66,49 +82,48 @@ word_enum! {
 }
 
 /// The native event. Members it does not know are kept in `other`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Event {
     /// The sender's id, if it gave one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// When it happened, as the sender says (RFC 3339).
     pub time: String,
     /// What was done, dotted: `iam.role.granted`.
     pub action: String,
     /// Kind of act.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub category: Option<Category>,
     /// Who did it.
     pub actor: Actor,
     /// To what.
-    #[serde(default, deserialize_with = "null_as_default")]
     pub targets: Vec<Target>,
     /// How it ended.
     pub outcome: Outcome,
     /// Which producer saw it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<EventSource>,
     /// From where and in which request.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub context: Option<Context>,
     /// On whose behalf the log is kept, where it holds several customers' events.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
     /// What changed, field by field.
-    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
     /// Anything else the sender wants to say.
-    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Map::is_empty")]
-    pub metadata: Map<String, Value>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub metadata: Map<'static>,
     /// Ids of the persons the data is about.
-    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub subjects: Vec<String>,
     /// Id of an earlier event that this one corrects.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub corrects: Option<String>,
     /// Members this version does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Map<'static>,
 }
 
 impl Event {
@@ -119,16 +134,8 @@ impl Event {
     }
 }
 
-fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
-}
-
 /// Who acted.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Actor {
     /// Kind of being.
     #[serde(rename = "type")]
@@ -136,24 +143,24 @@ pub struct Actor {
     /// Stable identifier.
     pub id: String,
     /// Name for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Roles or groups it acted with.
-    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
     /// Session it acted in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub session_id: Option<String>,
     /// For whom it acted (RFC 8693 `act`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub on_behalf_of: Option<Box<Actor>>,
     /// Members this version does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Map<'static>,
 }
 
 /// What was acted on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Target {
     /// Kind of thing.
     #[serde(rename = "type")]
@@ -161,91 +168,91 @@ pub struct Target {
     /// Stable identifier.
     pub id: String,
     /// Name for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Members this version does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Map<'static>,
 }
 
 /// How an act ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Outcome {
     /// In one word.
     pub result: OutcomeResult,
     /// The system's code.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// Why, in words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Members this version does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Map<'static>,
 }
 
 /// The producer of an event.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EventSource {
     /// Name of the producing system.
     pub name: String,
     /// Which of several.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
     /// The producer's counter; a hole in it is a lost event.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
     /// Members this version does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Map<'static>,
 }
 
 /// Where an act came from.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Context {
     /// Peer address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ip: Option<String>,
     /// Forwarded chain: claims, not facts.
-    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub forwarded_for: Vec<String>,
     /// Program at the other end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<String>,
     /// Request id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
     /// W3C trace id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
     /// W3C span id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub span_id: Option<String>,
     /// Session id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub session_id: Option<String>,
     /// Place.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
     /// Host.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// Members this version does not know.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: Map<'static>,
 }
 
 /// One changed field.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Change {
     /// Which field.
     pub path: String,
     /// `add`, `remove`, `replace`.
     pub op: String,
     /// Value before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub old: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub old: Option<Value<'static>>,
     /// Value after.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub new: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new: Option<Value<'static>>,
 }

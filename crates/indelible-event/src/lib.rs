@@ -17,7 +17,9 @@
 mod checked;
 mod error;
 mod event;
+mod event_json;
 mod formats;
+mod json;
 mod ocsf;
 mod record;
 mod time;
@@ -27,9 +29,10 @@ pub use event::{
     Actor, ActorType, Category, Change, Context, Event, EventSource, Outcome, OutcomeResult, Target,
 };
 pub use formats::{Format, NATIVE, format_named, format_names, recognise};
+pub use json::{JsonError, Map, Value};
 pub use ocsf::{OcsfFacts, ocsf};
 pub use record::{
     Attachment, Envelope, MAX_ID_LEN, MAX_RECORD_LEN, Payload, RecordHeader, check_id, record_id,
     set_received_at,
 };
-pub use time::{Timestamp, TimestampError};
+pub use time::{Timestamp, TimestampError, nanos, utc};

@@ -1,7 +1,10 @@
 //! The native event in the Open Cybersecurity Schema Framework (schema.ocsf.io), for
 //! systems that read that. What has no place there stands under `unmapped`.
 
-use crate::{Actor, ActorType, Category, Context, Event, OutcomeResult, Target, Timestamp};
+use crate::{
+    Actor, ActorType, Category, Context, Event, OutcomeResult, Target, Timestamp, json as own,
+};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 /// Version of the schema: all that is used here is in it, and in later ones.
@@ -29,7 +32,7 @@ const API: Class = (6003, "API Activity", 6, "Application Activity");
 /// The event of a record, or a base event if it has none. A pure function: the same
 /// record always gives the same event.
 #[must_use]
-pub fn ocsf(event: Option<&Event>, facts: &OcsfFacts<'_>) -> Value {
+pub fn ocsf(event: Option<&Event>, facts: &OcsfFacts<'_>) -> own::Value<'static> {
     let millis =
         |text: &str| text.parse::<Timestamp>().ok().map(|time| time.as_micros().div_euclid(1000));
     let logged = millis(facts.received_at);
@@ -55,12 +58,41 @@ pub fn ocsf(event: Option<&Event>, facts: &OcsfFacts<'_>) -> Value {
             "tenant_uid": event.and_then(|event| event.tenant.as_ref()),
             "correlation_uid": event.and_then(|event| event.context.as_ref()).and_then(|context| context.trace_id.as_ref()),
         })),
-        "unmapped": {},
     });
     if let (Some(event), Value::Object(members)) = (event, &mut out) {
         fill(event, uid, members);
     }
+    let mut out = own::Value::from(out);
+    if let own::Value::Object(members) = &mut out {
+        members.insert("unmapped", own::Value::Object(event.map_or_else(own::Map::new, unmapped)));
+    }
     out
+}
+
+/// What has no place in the schema; what is of the sender stands in it as it was sent.
+fn unmapped(event: &Event) -> own::Map<'static> {
+    let mut out = own::Map::new();
+    out.insert("action", event.action.clone().into());
+    if let Some(on_behalf_of) = &event.actor.on_behalf_of {
+        let mut actor = own::Map::new();
+        actor.insert("on_behalf_of", as_sent(on_behalf_of));
+        out.insert("actor", own::Value::Object(actor));
+    }
+    if !event.changes.is_empty() {
+        out.insert("changes", as_sent(&event.changes));
+    }
+    if !event.metadata.is_empty() {
+        out.insert("metadata", own::Value::Object(event.metadata.clone()));
+    }
+    if let Some(corrects) = &event.corrects {
+        out.insert("corrects", corrects.clone().into());
+    }
+    out
+}
+
+fn as_sent(part: &impl Serialize) -> own::Value<'static> {
+    let text = serde_json::to_string(part).unwrap_or_default();
+    own::Value::parse(&text).map(own::Value::into_owned).unwrap_or_default()
 }
 
 fn class(event: &Event, log: &str) -> Class {
@@ -153,16 +185,6 @@ fn fill(event: &Event, class: u64, out: &mut Map<String, Value>) {
     if !targets.is_empty() {
         put("resources", targets.into());
     }
-    put(
-        "unmapped",
-        tidy(json!({
-            "action": event.action,
-            "actor": event.actor.on_behalf_of.as_ref().map(|on_behalf_of| json!({ "on_behalf_of": on_behalf_of })),
-            "changes": (!event.changes.is_empty()).then_some(&event.changes),
-            "metadata": (!event.metadata.is_empty()).then_some(&event.metadata),
-            "corrects": event.corrects,
-        })),
-    );
 }
 
 fn user(actor: &Actor) -> Value {
@@ -234,7 +256,8 @@ mod tests {
     fn classes_activities_and_required_members() {
         let check =
             |category: &str, action: &str, more: &str, class: u64, activity: u64, member: &str| {
-                let out = ocsf(Some(&event(category, action, more)), &FACTS);
+                let out = ocsf(Some(&event(category, action, more)), &FACTS).to_string();
+                let out: Value = serde_json::from_str(&out).expect("JSON");
                 assert_eq!(
                     (&out["class_uid"], &out["activity_id"]),
                     (&json!(class), &json!(activity)),
@@ -260,7 +283,7 @@ mod tests {
         check("api", "x", r#","context":{"ip":"not an address"}"#, 6003, 99, "src_endpoint");
         check("meta", "access.export", "", 1008, 3, "actor");
         check("meta", "access.read", "", 1008, 99, "actor");
-        let none = ocsf(None, &FACTS);
+        let none: Value = serde_json::from_str(&ocsf(None, &FACTS).to_string()).expect("JSON");
         assert_eq!((&none["class_uid"], &none["time"]), (&json!(0), &json!(1_772_366_401_500_i64)));
     }
 }

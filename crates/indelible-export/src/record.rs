@@ -2,9 +2,8 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use indelible_api::{EnvelopeView, EventView};
-use indelible_event::{Envelope, format_named};
+use indelible_event::{Envelope, Value, format_named};
 use indelible_tlog::leaf_hash;
-use serde_json::Value;
 use std::borrow::Cow;
 
 /// How a record begins that is no text of its own.
@@ -53,9 +52,9 @@ pub fn view(index: u64, raw: bool, record: &[u8], data: Option<&str>) -> EventVi
     };
     let event = data.ok_or_else(|| "its data is missing".to_owned()).and_then(|data| {
         let format = format_named(&envelope.format).map_err(|e| e.to_string())?;
-        format.view(data).map_err(|e| e.to_string())
+        format.show(data).map_err(|e| e.to_string())
     });
-    match event.and_then(|event| serde_json::to_value(event).map_err(|e| e.to_string())) {
+    match event {
         Ok(event) => view.event = event,
         Err(note) => view.note = Some(note),
     }

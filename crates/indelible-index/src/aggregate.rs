@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use std::{collections::BTreeMap, sync::Arc};
 
-/// The values of one field (their first 200 bytes) and how often each stands in the records found.
+/// The values of one field and how often each stands in the records found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facet {
     /// Most frequent first; equal ones in the order of their names.
@@ -124,9 +124,9 @@ impl LogIndex {
         what: &What,
         deadline: Deadline,
     ) -> Result<Vec<Arc<Tally>>, SearchError> {
-        let Snapshot { pieces, .. } = self.snapshot();
+        let Snapshot { pieces, .. } = self.untouched();
         let plan = Plan::of(query, self.columns());
-        pieces
+        let parts = pieces
             .par_iter()
             .map(|piece| {
                 let during = piece.during(&plan.times)?;
@@ -159,7 +159,9 @@ impl LogIndex {
                 }
                 Ok(tally)
             })
-            .collect()
+            .collect();
+        self.unaltered(&pieces)?;
+        parts
     }
 }
 

@@ -2,9 +2,11 @@
 
 use crate::{
     kept,
-    piece::{Piece, range_of},
+    piece::{Of, Piece, range_of},
     rollup::roll_up,
     schema::Columns,
+    seal::{self, Key},
+    walk::SearchError,
 };
 use indelible_log::{Log, chain};
 use parking_lot::{Mutex, RwLock};
@@ -61,6 +63,9 @@ pub struct LogIndex {
     folder: PathBuf,
     options: IndexOptions,
     columns: Columns,
+    key: Key,
+    /// Pieces beyond a hole, oldest first: they are searched again when it is filled.
+    shelf: Mutex<Vec<Arc<Piece>>>,
     pieces: RwLock<Arc<Vec<Arc<Piece>>>>,
     indexed: watch::Sender<u64>,
     problem: Mutex<Option<Arc<str>>>,
@@ -77,11 +82,15 @@ impl LogIndex {
     /// # Errors
     /// [`IndexError::Folder`].
     pub fn open(log: Arc<Log>, folder: &Path, options: IndexOptions) -> Result<Self, IndexError> {
+        let failed = |error| IndexError::Folder(folder.to_owned(), error);
+        make_folder(folder).map_err(failed)?;
         let index = Self {
+            key: seal::key(&log, folder).map_err(failed)?,
             log,
             folder: folder.to_owned(),
             options,
             columns: Columns::new(),
+            shelf: Mutex::default(),
             pieces: RwLock::default(),
             indexed: watch::channel(0).0,
             problem: Mutex::default(),
@@ -93,18 +102,12 @@ impl LogIndex {
         Ok(index)
     }
 
-    /// Makes the folder, or closes it to others: it holds the words of what is in the log.
     fn make_folder(&self) -> Result<(), IndexError> {
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder);
-        made.and_then(|()| {
-            let mut permissions = fs::metadata(&self.folder)?.permissions();
-            if permissions.mode() & 0o077 != 0 {
-                permissions.set_mode(0o700);
-                fs::set_permissions(&self.folder, permissions)?;
-            }
-            Ok(())
-        })
-        .map_err(|e| IndexError::Folder(self.folder.clone(), e))
+        make_folder(&self.folder).map_err(|e| IndexError::Folder(self.folder.clone(), e))
+    }
+
+    pub(crate) fn of(&self) -> Of<'_> {
+        Of { log: &self.log, columns: &self.columns, key: &self.key, parent: &self.folder }
     }
 
     /// Reads the folder anew. Neither extending nor merging must be on its way.
@@ -125,15 +128,17 @@ impl LogIndex {
         // At each place the longest piece; what a merge replaced is in it.
         ranges.sort_by_key(|(range, _)| (range.start, std::cmp::Reverse(range.end)));
         let size = self.log.head().size;
-        let mut pieces: Vec<Arc<Piece>> = Vec::new();
+        let (mut pieces, mut shelf): (Vec<Arc<Piece>>, Vec<Arc<Piece>>) = Default::default();
         let mut at = 0;
         for (range, path) in ranges {
-            let opened = (range.start == at && range.end <= size)
-                .then(|| Piece::open(&self.log, &self.columns, &path, range.clone()));
+            let opened = (range.start >= at && range.end <= size)
+                .then(|| Piece::open(&self.of(), &path, range.clone()));
             match opened {
                 Some(Ok(piece)) => {
+                    // One bad piece costs none behind it.
+                    let is_next = range.start == at && shelf.is_empty();
                     at = range.end;
-                    pieces.push(Arc::new(piece));
+                    if is_next { &mut pieces } else { &mut shelf }.push(Arc::new(piece));
                 }
                 Some(Err(error)) => {
                     tracing::warn!(piece = %path.display(), error = chain(&error), "a piece of the index is built again");
@@ -142,8 +147,79 @@ impl LogIndex {
                 None => remove(&path),
             }
         }
+        *self.shelf.lock() = shelf;
         self.change(|now| *now = pieces);
         Ok(())
+    }
+
+    /// What can be searched, files that somebody wrote to opened anew: what is in them is
+    /// checked again before an answer rests on it.
+    pub(crate) fn untouched(&self) -> Snapshot {
+        let snapshot = self.snapshot();
+        for piece in snapshot.pieces.iter().filter(|piece| !piece.is_untouched()) {
+            match piece.reopened(&self.of()) {
+                Ok(opened) => {
+                    let opened = Arc::new(opened);
+                    self.change(|pieces| {
+                        pieces
+                            .iter_mut()
+                            .filter(|own| Arc::ptr_eq(own, piece))
+                            .for_each(|own| *own = Arc::clone(&opened));
+                    });
+                }
+                // Merged, and taken away, meanwhile; or altered.
+                Err(error) => self.drop_piece(piece, &chain(&error)),
+            }
+        }
+        self.snapshot()
+    }
+
+    /// An error, if something that was read of these pieces is not what was written.
+    pub(crate) fn unaltered(&self, pieces: &[Arc<Piece>]) -> Result<(), SearchError> {
+        let altered: Vec<_> = pieces.iter().filter(|piece| piece.is_altered()).collect();
+        altered.iter().for_each(|piece| self.drop_piece(piece, "a file was altered"));
+        match altered.first() {
+            None => Ok(()),
+            Some(piece) => Err(SearchError::Altered { from: piece.start, to: piece.end - 1 }),
+        }
+    }
+
+    /// Takes a piece out of what is searched, so that it is built again. Those behind it
+    /// wait: what is searched has no holes.
+    fn drop_piece(&self, piece: &Arc<Piece>, why: &str) {
+        let mut shelf = self.shelf.lock();
+        let mut is_there = false;
+        self.change(|pieces| {
+            let Some(at) = pieces.iter().position(|own| Arc::ptr_eq(own, piece)) else { return };
+            is_there = true;
+            let mut behind = pieces.split_off(at);
+            behind.remove(0);
+            shelf.splice(0..0, behind);
+        });
+        if is_there {
+            tracing::error!(piece = %piece.folder.display(), why, "a piece of the index is not what was written; it is built again from the log");
+            remove(&piece.folder);
+        }
+    }
+
+    /// Takes pieces back that no hole is before any longer; returns where the next begins.
+    fn take_back(&self) -> u64 {
+        let mut shelf = self.shelf.lock();
+        loop {
+            let indexed = self.snapshot().indexed;
+            match shelf.first().map(|piece| piece.start) {
+                None => return u64::MAX,
+                Some(start) if start > indexed => return start,
+                Some(start) => {
+                    let piece = shelf.remove(0);
+                    if start == indexed && piece.folder.exists() {
+                        self.change(|pieces| pieces.push(piece));
+                    } else if start < indexed {
+                        remove(&piece.folder);
+                    }
+                }
+            }
+        }
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
@@ -213,17 +289,18 @@ impl LogIndex {
                 self.load()?;
             }
         }
+        let next = self.take_back();
         let (from, size) = (self.snapshot().indexed, self.log.head().size);
         if from >= size {
             return Ok(false);
         }
         self.make_folder()?;
         let shard_end = (from / self.options.shard + 1) * self.options.shard;
-        let end = size.min(shard_end);
+        let end = size.min(shard_end).min(next);
         // With much to do, two pieces at a time, each whole steps long.
         let middle = from + self.options.step;
         let last = (middle + self.options.step).min(end);
-        let build = |range| Piece::build(&self.log, &self.columns, &self.folder, range);
+        let build = |range| Piece::build(&self.of(), range);
         let built = if last - from == 2 * self.options.step {
             let (first, second) = rayon::join(|| build(from..middle), || build(middle..last));
             vec![Arc::new(first?), Arc::new(second?)]
@@ -248,20 +325,37 @@ impl LogIndex {
         let pieces = self.snapshot().pieces;
         let Some(run) = self.run(&pieces) else { return Ok(false) };
         let old = pieces.get(run.clone()).unwrap_or_default();
-        let mut merged = Piece::merge(&self.log, &self.columns, &self.folder, old)?;
+        let merged = Piece::merge(&self.of(), old);
+        if merged.is_err() && self.unaltered(old).is_err() {
+            // It is built again, and merged then.
+            return Ok(true);
+        }
+        let mut merged = merged?;
         if merged.end - merged.start == self.options.shard {
-            if let Err(error) = roll_up(&self.log, &self.columns, &merged) {
+            if let Err(error) = roll_up(&self.of(), &merged) {
                 tracing::warn!(
                     error = chain(&error),
                     "a shard is not added up; it is counted when asked"
                 );
             }
-            merged = merged.reopened(&self.log, &self.columns)?;
+            merged = merged.reopened(&self.of())?;
         }
         let merged = Arc::new(merged);
         // If we crash here both are there, and the longer one is taken. Meanwhile pieces
-        // were added at the end only, so the run is still where it was.
-        self.change(|pieces| drop(pieces.splice(run, [merged])));
+        // may have been opened anew, or dropped: then these are not what is searched.
+        let mut is_taken = false;
+        self.change(|pieces| {
+            let now = pieces.get(run.clone()).unwrap_or_default();
+            is_taken =
+                now.len() == old.len() && now.iter().zip(old).all(|(a, b)| Arc::ptr_eq(a, b));
+            if is_taken {
+                drop(pieces.splice(run, [Arc::clone(&merged)]));
+            }
+        });
+        if !is_taken {
+            remove(&merged.folder);
+            return Ok(true);
+        }
         // Searches that have the old ones open go on reading them.
         old.iter().for_each(|piece| remove(&piece.folder));
         Ok(true)
@@ -308,6 +402,17 @@ impl LogIndex {
             (same >= self.options.fan_in).then(|| end - same..end)
         })
     }
+}
+
+/// Makes the folder, or closes it to others: it holds the words of what is in the log.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let mut permissions = fs::metadata(folder)?.permissions();
+    if permissions.mode() & 0o077 != 0 {
+        permissions.set_mode(0o700);
+        fs::set_permissions(folder, permissions)?;
+    }
+    Ok(())
 }
 
 fn remove(path: &Path) {

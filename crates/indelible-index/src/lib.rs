@@ -14,7 +14,9 @@
 #![warn(missing_docs)]
 
 mod aggregate;
+mod compare;
 mod count;
+mod guarded;
 mod index;
 mod kept;
 mod piece;
@@ -22,12 +24,14 @@ mod plan;
 mod range;
 mod rollup;
 mod schema;
+mod seal;
 mod search;
 mod source;
 mod tally;
 mod walk;
 
 pub use aggregate::{Buckets, Facet, Histogram, Searched, count, facet, histogram};
+pub use compare::Compared;
 pub use indelible_query::{Field, Part, Query, length_us, parse};
 pub use index::{IndexError, IndexOptions, LogIndex};
 pub use search::{Hits, Order};

@@ -1,10 +1,12 @@
 //! One piece of the index: a contiguous range of records, immutable.
 
 use crate::{
+    guarded::Guarded,
     schema::{Columns, Indexed, VERSION, tokenizers},
+    seal::{Key, Seal, Sealed, sync},
     source::Source,
 };
-use indelible_log::Log;
+use indelible_log::{Log, chain};
 use indelible_query::TimeRange;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -20,9 +22,11 @@ use tantivy::{
     store::Compressor,
 };
 
-const FACTS: &str = "piece.json";
 /// Memory for building one piece, in bytes.
 const BUILD_BUDGET: usize = 16 << 20;
+
+/// Records from which on a piece is made durable.
+const DURABLE: u64 = 4096;
 
 /// What a piece is of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,11 +40,22 @@ pub(crate) struct Facts {
     root: String,
 }
 
+/// What pieces are of, and where.
+#[derive(Clone, Copy)]
+pub(crate) struct Of<'a> {
+    pub(crate) log: &'a Log,
+    pub(crate) columns: &'a Columns,
+    pub(crate) key: &'a Key,
+    pub(crate) parent: &'a Path,
+}
+
 /// A range of records that can be searched.
 pub(crate) struct Piece {
     pub(crate) start: u64,
     pub(crate) end: u64,
     pub(crate) folder: PathBuf,
+    files: Guarded,
+    seal: Seal<Facts>,
     index: Index,
     searcher: Searcher,
     occurred: Times,
@@ -123,13 +138,9 @@ type Result<T> = std::result::Result<T, tantivy::TantivyError>;
 
 impl Piece {
     /// Builds a piece from the log's records, newest first.
-    pub(crate) fn build(
-        log: &Log,
-        columns: &Columns,
-        parent: &Path,
-        range: Range<u64>,
-    ) -> Result<Self> {
-        let temporary = fresh(parent, &range)?;
+    pub(crate) fn build(of: &Of<'_>, range: Range<u64>) -> Result<Self> {
+        let Of { log, columns, .. } = *of;
+        let temporary = fresh(of.parent, &range)?;
         let mut writer = Index::builder()
             .schema(columns.schema.clone())
             .settings(settings())
@@ -142,52 +153,45 @@ impl Piece {
         while end > range.start {
             // Bundle by bundle, backwards.
             let start = ((end - 1) / 256 * 256).max(range.start);
-            let records = log.records(start..end, usize::MAX).map_err(other)?;
+            let records = records(log, start..end);
             for (record, index) in records.iter().rev().zip((start..end).rev()) {
-                let source = Source::of(log, index, record).map_err(other)?;
+                let source = match record {
+                    Some(record) => Source::of(log, index, record).map_err(other)?,
+                    None => Source::unreadable(index),
+                };
                 used = columns.document(&source.read(), index + 1 == range.end, used);
                 writer.add_document(used.clone())?;
             }
             end = start;
         }
         writer.finalize()?;
-        finish(log, parent, &temporary, range, columns)
+        finish(of, &temporary, range)
     }
 
     /// Merges neighbours, given oldest first, into one piece.
-    pub(crate) fn merge(
-        log: &Log,
-        columns: &Columns,
-        parent: &Path,
-        pieces: &[std::sync::Arc<Self>],
-    ) -> Result<Self> {
+    pub(crate) fn merge(of: &Of<'_>, pieces: &[std::sync::Arc<Self>]) -> Result<Self> {
         let range = match (pieces.first(), pieces.last()) {
             (Some(first), Some(last)) => first.start..last.end,
             _ => return Err(other("nothing to merge")),
         };
-        let temporary = fresh(parent, &range)?;
+        let temporary = fresh(of.parent, &range)?;
         // Documents stand in the order of the segments given: newest first.
         let newest_first: Vec<Index> =
             pieces.iter().rev().map(|piece| piece.index.clone()).collect();
         merge_indices(&newest_first, tantivy::directory::MmapDirectory::open(&temporary)?)?;
-        finish(log, parent, &temporary, range, columns)
+        finish(of, &temporary, range)
     }
 
-    /// Opens a piece, if it is one of this log and whole.
-    pub(crate) fn open(
-        log: &Log,
-        columns: &Columns,
-        folder: &Path,
-        range: Range<u64>,
-    ) -> Result<Self> {
-        let facts: Facts =
-            serde_json::from_slice(&fs::read(folder.join(FACTS)).map_err(other)?).map_err(other)?;
-        if facts != expected(log, &range)? {
+    /// Opens a piece, if it is one of this log, whole, and as it was written.
+    pub(crate) fn open(of: &Of<'_>, folder: &Path, range: Range<u64>) -> Result<Self> {
+        let seal = Seal::<Facts>::read(folder, of.key)?;
+        if seal.facts != expected(of.log, &range)? {
             return Err(other("a piece of another log, history or version"));
         }
-        let mut index = Index::open_in_dir(folder)?;
+        let files = Guarded::open(folder, &seal.files)?;
+        let mut index = Index::open(files.clone())?;
         index.set_tokenizers(tokenizers());
-        if index.schema() != columns.schema {
+        if index.schema() != of.columns.schema {
             return Err(other("a piece with other columns"));
         }
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
@@ -196,6 +200,8 @@ impl Piece {
             start: range.start,
             end: range.end,
             folder: folder.to_owned(),
+            files,
+            seal,
             index,
             searcher,
             occurred: Times::default(),
@@ -209,11 +215,42 @@ impl Piece {
         }
     }
 
-    /// The same, newly mapped: what was read of it is not held in memory any longer.
-    pub(crate) fn reopened(self, log: &Log, columns: &Columns) -> Result<Self> {
-        let (folder, range) = (self.folder.clone(), self.start..self.end);
-        drop(self);
-        Self::open(log, columns, &folder, range)
+    /// The same, newly mapped: what was read of it is not held in memory any longer, and
+    /// all is checked again.
+    pub(crate) fn reopened(&self, of: &Of<'_>) -> Result<Self> {
+        Self::open(of, &self.folder, self.start..self.end)
+    }
+
+    /// Whether something that was read of it is not what was written.
+    pub(crate) fn is_altered(&self) -> bool {
+        self.files.is_altered()
+    }
+
+    /// Whether nobody wrote to its files since it was opened.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.files.is_untouched()
+    }
+
+    /// A file beside the index of the piece, as it was kept.
+    pub(crate) fn kept(&self, name: &str) -> Option<Vec<u8>> {
+        let sealed = self.seal.files.get(name)?;
+        match fs::read(self.folder.join(name)) {
+            Ok(bytes) if sealed.is(&bytes) => Some(bytes),
+            _ => {
+                self.files.set_altered();
+                None
+            }
+        }
+    }
+
+    /// Keeps a file beside the index of the piece, from when it is next opened.
+    pub(crate) fn keep(&self, key: &Key, name: &str, bytes: &[u8]) -> Result<()> {
+        fs::write(self.folder.join(name), bytes)?;
+        fs::File::open(self.folder.join(name))?.sync_all()?;
+        let mut seal = self.seal.clone();
+        seal.files.insert(name.to_owned(), Sealed::of(bytes));
+        // If we crash before this the file is of nobody, and not read.
+        Ok(seal.write(&self.folder, key, true)?)
     }
 
     /// Its only segment.
@@ -331,21 +368,37 @@ fn fresh(parent: &Path, range: &Range<u64>) -> Result<PathBuf> {
     Ok(temporary)
 }
 
-/// Says what the piece is of and gives it its name; only then does it exist.
-fn finish(
-    log: &Log,
-    parent: &Path,
-    temporary: &Path,
-    range: Range<u64>,
-    columns: &Columns,
-) -> Result<Piece> {
-    let facts = serde_json::to_vec(&expected(log, &range)?).map_err(other)?;
-    fs::write(temporary.join(FACTS), facts).map_err(other)?;
-    let folder = parent.join(name(&range));
+/// Seals the piece and gives it its name; only then does it exist.
+fn finish(of: &Of<'_>, temporary: &Path, range: Range<u64>) -> Result<Piece> {
+    // Small ones are soon merged, and soon built again.
+    let is_durable = range.end - range.start >= DURABLE;
+    let facts = expected(of.log, &range)?;
+    Seal::make(temporary, facts, is_durable)?.write(temporary, of.key, is_durable)?;
+    let folder = of.parent.join(name(&range));
     match fs::remove_dir_all(&folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(other(error)),
         _ => {}
     }
     fs::rename(temporary, &folder).map_err(other)?;
-    Piece::open(log, columns, &folder, range)
+    if is_durable {
+        sync(of.parent)?;
+    }
+    Piece::open(of, &folder, range)
+}
+
+/// The records of a range; `None` for one that cannot be read, which costs no other.
+fn records(log: &Log, range: Range<u64>) -> Vec<Option<Vec<u8>>> {
+    if let Ok(records) = log.records(range.clone(), usize::MAX)
+        && records.len() as u64 == range.end - range.start
+    {
+        return records.into_iter().map(Some).collect();
+    }
+    let one = |index| {
+        let record = log.record(index);
+        if let Err(error) = &record {
+            tracing::warn!(index, error = chain(error), "a record cannot be read, nor found");
+        }
+        record.ok()
+    };
+    range.map(one).collect()
 }

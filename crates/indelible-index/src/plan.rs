@@ -3,10 +3,11 @@
 
 use crate::{
     range::InRange,
-    schema::{Columns, Of, is_long, value_of},
+    schema::{Columns, Of, is_long, number_term, value_of},
 };
 use indelible_query::{
-    DataValue, Field, Leaf, MAX_TOKEN, Node, Query, TIMES, TimeRange, Value, lower, tokens,
+    DataValue, Decimal, Field, Leaf, MAX_TOKEN, Node, Query, TIMES, TimeRange, Value, Word, cut,
+    lower, words,
 };
 use std::{net::IpAddr, ops::Bound};
 use tantivy::{
@@ -116,11 +117,12 @@ fn term(columns: &Columns, of: Of, text: &str) -> Boxed {
 
 /// Terms that begin so.
 fn begins(columns: &Columns, of: Of, text: &str) -> Boxed {
-    // No character follows this one.
-    let end = format!("{text}{}", char::MAX);
+    // No byte of UTF-8 is as great as this one.
+    let mut end = columns.term(of, text);
+    end.append_bytes(&[0xff]);
     Box::new(tantivy::query::InvertedIndexRangeQuery::new(
         Bound::Included(columns.term(of, text)),
-        Bound::Included(columns.term(of, &end)),
+        Bound::Excluded(end),
     ))
 }
 
@@ -149,26 +151,39 @@ fn leaf_plan(leaf: &Leaf, columns: &Columns) -> Pair {
         },
         Leaf::TargetOf(_, value) => {
             let value = match value {
-                Value::Is(text) => Value::Is(lower(text)),
-                Value::Begins(text) => Value::Begins(lower(text)),
+                Value::Is(text) => Value::Is(lower(text).into_owned()),
+                Value::Begins(text) => Value::Begins(lower(text).into_owned()),
                 Value::Any => Value::Any,
             };
             read(keyword(columns, Field::Target, &value).upper)
         }
-        Leaf::Words { tokens, prefix } => match (tokens.as_slice(), *prefix) {
-            ([word], false) if word.len() < MAX_TOKEN => {
-                let found = term(columns, Of::Words, word);
+        Leaf::Words { words, prefix } => match (words.as_slice(), *prefix) {
+            // One term, which says all of it.
+            ([word], false) if word.terms().nth(1).is_none() && word.text.len() < MAX_TOKEN => {
+                let found = all_words(std::slice::from_ref(word), false, columns);
                 let upper = any_of(vec![found.box_clone(), partial()]);
                 Pair::new(upper, found, Trust::UnlessPartial)
             }
-            (tokens, prefix) => read(words(tokens, prefix, columns)),
+            (words, prefix) => read(any_of(vec![all_words(words, prefix, columns), partial()])),
         },
         // Times and truth values are not among the words.
         Leaf::Data(path, _) if TIMES.contains(&path.as_str()) => read(Box::new(AllQuery)),
         Leaf::Data(_, DataValue::Text(Value::Is(text)))
             if !matches!(text.as_str(), "true" | "false") =>
         {
-            by_words(text, false, columns)
+            let found = by_words(text, false, columns).upper;
+            match Decimal::parse(text) {
+                None => read(found),
+                // However a number is written, it is found by how it is written plainly, or
+                // by a term of its own.
+                Some(number) => {
+                    let canonical = number.canonical();
+                    let own = term(columns, Of::Number, number_term(&canonical));
+                    let plain = number.plain().filter(|plain| plain != text);
+                    let plain = plain.map(|plain| by_words(&plain, false, columns).upper);
+                    read(any_of([found, own].into_iter().chain(plain).collect()))
+                }
+            }
         }
         Leaf::Data(_, DataValue::Text(Value::Begins(text)))
             if !"true".starts_with(text.as_str()) && !"false".starts_with(text.as_str()) =>
@@ -183,11 +198,17 @@ fn leaf_plan(leaf: &Leaf, columns: &Columns) -> Pair {
                 None => Pair::exact(Box::new(EmptyQuery)),
             }
         }
+        // The range in microseconds around it stands beside it.
+        Leaf::Nanos { .. } => read(Box::new(AllQuery)),
         Leaf::Index(from, to) => match to.checked_sub(1) {
             Some(last) => Pair::exact(Box::new(InRange::indexes(*from, last))),
             None => Pair::exact(Box::new(EmptyQuery)),
         },
-        Leaf::Network(network) => {
+        // More than one a record, which no column has.
+        Leaf::Network(field, _) if *field != Field::Ip => {
+            read(keyword(columns, *field, &Value::Any).upper)
+        }
+        Leaf::Network(_, network) => {
             let v6 = |ip: IpAddr| match ip {
                 IpAddr::V4(v4) => v4.to_ipv6_mapped(),
                 IpAddr::V6(v6) => v6,
@@ -234,23 +255,25 @@ fn short(text: &str) -> String {
 
 /// Records that have the words of a value anywhere.
 fn by_words(text: &str, prefix: bool, columns: &Columns) -> Pair {
-    let tokens: Vec<String> = tokens(text).collect();
-    if tokens.is_empty() {
-        return read(Box::new(AllQuery));
-    }
-    let open = prefix && text.chars().last().is_some_and(char::is_alphanumeric);
-    read(words(&tokens, open, columns))
+    let words: Vec<Word<'_>> = words(text).collect();
+    let Some(last) = words.last() else { return read(Box::new(AllQuery)) };
+    let open = prefix && text.ends_with(last.text.as_ref());
+    read(any_of(vec![all_words(&words, open, columns), partial()]))
 }
 
-fn words(tokens: &[String], prefix: bool, columns: &Columns) -> Boxed {
-    let last = tokens.len().saturating_sub(1);
-    let found = tokens
-        .iter()
-        .enumerate()
-        .map(|(at, word)| match prefix && at == last {
-            true => begins(columns, Of::Words, word),
-            false => term(columns, Of::Words, word),
-        })
-        .collect();
-    any_of(vec![all_of(found), partial()])
+fn all_words(words: &[Word<'_>], prefix: bool, columns: &Columns) -> Boxed {
+    let last = words.len().saturating_sub(1);
+    let mut found = Vec::new();
+    for (at, word) in words.iter().enumerate() {
+        for text in word.terms() {
+            // Longer ones are cut when they are indexed.
+            let short = cut(text, MAX_TOKEN);
+            let goes_on = word.is_single() || (prefix && at == last && !word.is_run);
+            found.push(match goes_on {
+                true => begins(columns, Of::Words, short),
+                false => term(columns, Of::Words, short),
+            });
+        }
+    }
+    all_of(found)
 }

@@ -4,15 +4,13 @@
 
 use crate::{
     count::{TIME, count_piece},
-    piece::{Piece, other},
+    piece::{Of, Piece, other},
     plan::Plan,
-    schema::Columns,
     tally::{Tally, What},
     walk::{Deadline, SearchError},
 };
-use indelible_log::Log;
 use indelible_query::{FIELD_NAMES, Field, Query};
-use std::{collections::BTreeMap, fs};
+use std::collections::BTreeMap;
 
 const FILE: &str = "rollup.json";
 const HOUR_US: i64 = 3_600_000_000;
@@ -33,7 +31,8 @@ fn key(field: Option<Field>) -> &'static str {
 ///
 /// # Errors
 /// [`SearchError`]; the piece is then counted when somebody asks.
-pub(crate) fn roll_up(log: &Log, columns: &Columns, piece: &Piece) -> Result<(), SearchError> {
+pub(crate) fn roll_up(of: &Of<'_>, piece: &Piece) -> Result<(), SearchError> {
+    let Of { log, columns, .. } = *of;
     let all = Query::all();
     let plan = Plan::of(&all, columns);
     let count = |what: &What| count_piece(log, piece, &plan, &all, what, Deadline::after(TIME));
@@ -51,9 +50,7 @@ pub(crate) fn roll_up(log: &Log, columns: &Columns, piece: &Piece) -> Result<(),
         }
     }
     let text = serde_json::to_vec(&rollup).map_err(other)?;
-    // If we crash while this is written it cannot be read, and is not used.
-    fs::write(piece.folder.join(FILE), text).map_err(other)?;
-    Ok(())
+    Ok(piece.keep(of.key, FILE, &text)?)
 }
 
 /// What a piece adds up to for a query that every record matches, if that was kept.
@@ -66,7 +63,7 @@ pub(crate) fn kept(piece: &Piece, query: &Query, what: &What) -> Option<Tally> {
         What::Histogram { interval_us, by } if interval_us % HOUR_US == 0 => *by,
         What::Histogram { .. } | What::Count => return None,
     };
-    let text = fs::read(piece.folder.join(FILE)).ok()?;
+    let text = piece.kept(FILE)?;
     let mut rollup: Rollup = serde_json::from_slice(&text).ok()?;
     let tally = rollup.remove(key(field))?;
     Some(match what {

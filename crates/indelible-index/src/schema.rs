@@ -1,6 +1,7 @@
 //! What of a record is indexed, and how.
 
-use indelible_query::{Doc, FIELD_NAMES, Field, MAX_TOKEN, cut, lower, next_word};
+use indelible_query::{Doc, FIELD_NAMES, Field, MAX_TOKEN, cut, lower, next_term};
+use sha2::{Digest as _, Sha256};
 use std::{
     net::{IpAddr, Ipv6Addr},
     ops::Range,
@@ -16,9 +17,14 @@ use tantivy::{
 };
 
 /// Raised when what is indexed changes: pieces of another version are rebuilt.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 /// Longest value that is indexed whole, in bytes; less than 256, see [`put`].
 const MAX_VALUE: usize = 200;
+/// Longest value that is counted by itself; a longer one cannot be asked for either, and
+/// stands in counts with a digest of the rest.
+const MAX_COUNTED: usize = 8000;
+/// Most numbers of one record that have terms of their own.
+const MAX_NUMBERS: usize = 1000;
 /// Bytes of text of one record whose words are indexed; one with more is always read.
 const MAX_TEXT: usize = 32 << 10;
 /// Values of one field of one record that are indexed.
@@ -51,9 +57,12 @@ pub(crate) enum Of {
     Field(Field),
     /// A word of any string.
     Words,
+    /// A number of the sender's data that is not written in the plainest way.
+    Number,
 }
 
 const WORDS: char = 'w';
+const NUMBER: char = 'n';
 /// Not folded to lower case.
 const EXACT: char = code(Field::ExactTenant);
 
@@ -66,6 +75,7 @@ impl Of {
         match self {
             Self::Field(field) => code(field),
             Self::Words => WORDS,
+            Self::Number => NUMBER,
         }
     }
 }
@@ -115,12 +125,13 @@ impl Columns {
     /// What is indexed of a record; `newest` if it is the newest of the piece that is
     /// built. Takes the memory of a document that is done with.
     pub(crate) fn document(&self, doc: &Doc<'_>, newest: bool, mut used: Indexed) -> Indexed {
-        let Some(Entries { values, text }) = Arc::get_mut(&mut used.0) else {
+        let Some(Entries { values, text, counted }) = Arc::get_mut(&mut used.0) else {
             return self.document(doc, newest, Indexed::default());
         };
         values.clear();
         text.clear();
-        let mut partial = false;
+        counted.clear();
+        let mut partial = !doc.is_whole;
         if newest {
             values.push((self.newest, Entry::Unsigned(doc.index)));
         }
@@ -140,19 +151,27 @@ impl Columns {
             let count = seen.get_mut(field as usize);
             let nth = count.map_or(0, |count| std::mem::replace(count, *count + 1));
             partial |= value.len() > MAX_VALUE || nth >= MAX_VALUES;
-            if nth >= MAX_VALUES {
-                continue;
+            if nth < MAX_VALUES {
+                if field == Field::Tenant {
+                    put(text, EXACT, value_of(value));
+                }
+                put(text, code(field), value_of(value));
             }
-            let value = value_of(value);
-            if field == Field::Tenant {
-                put(text, EXACT, value);
-            }
-            let place = put(text, code(field), value);
             let is_counted = field != Field::Actor || nth == 0;
             if let Some(Some(column)) = self.counted.get(field as usize).filter(|_| is_counted) {
-                values.push((*column, Entry::Text(place)));
+                let start = counted.len();
+                put_counted(counted, value);
+                values.push((*column, Entry::Counted(start..counted.len())));
             }
         }
+        let mut numbers = 0;
+        doc.odd_numbers(&mut |number| {
+            numbers += 1;
+            partial |= numbers > MAX_NUMBERS;
+            if numbers <= MAX_NUMBERS {
+                put(text, NUMBER, number_term(&number.canonical()));
+            }
+        });
         // One text for all: no word crosses the line between two strings.
         text.push(WORDS);
         let start = text.len();
@@ -160,7 +179,12 @@ impl Columns {
             // Long texts are cut; what is cut is found by reading.
             let end = cut_at(string, MAX_TEXT.saturating_sub(text.len() - start));
             partial |= end < string.len();
-            text.push_str(string.get(..end).unwrap_or_default());
+            let string = string.get(..end).unwrap_or_default();
+            match string.is_ascii() {
+                true => text.push_str(string),
+                // What a word is, is asked of lower case.
+                false => text.push_str(&lower(string)),
+            }
             text.push('\n');
         });
         values.push((self.terms, Entry::Text(0..text.len())));
@@ -170,13 +194,27 @@ impl Columns {
 }
 
 /// Writes a value as the tokenizer reads it: what it is of, its length, and itself.
-/// Returns where it stands.
-fn put(text: &mut String, code: char, value: &str) -> Range<usize> {
+fn put(text: &mut String, code: char, value: &str) {
     text.push(code);
     // Values are cut long before that.
     text.push(char::from(u8::try_from(value.len()).unwrap_or_default()));
     text.push_str(value);
-    text.len() - value.len()..text.len()
+}
+
+/// Writes a value as it is counted.
+fn put_counted(out: &mut String, value: &str) {
+    let start = cut(value, MAX_COUNTED);
+    out.push_str(start);
+    if start.len() < value.len() {
+        let digest: [u8; 32] = Sha256::digest(value).into();
+        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        out.push_str(&format!("… ({} bytes, sha256 {digest})", value.len()));
+    }
+}
+
+/// The part of a number's canonical text that is indexed.
+pub(crate) fn number_term(canonical: &str) -> &str {
+    cut(canonical, MAX_TOKEN)
 }
 
 /// What is indexed of a record. Cheap to make again and again: it is shared with tantivy
@@ -189,11 +227,14 @@ struct Entries {
     values: Vec<(Column, Entry)>,
     /// What entries of text are parts of.
     text: String,
+    /// What counted entries are parts of.
+    counted: String,
 }
 
 #[derive(Debug)]
 enum Entry {
     Text(Range<usize>),
+    Counted(Range<usize>),
     Unsigned(u64),
     Signed(i64),
     Address(Ipv6Addr),
@@ -216,6 +257,7 @@ impl<'a> Value<'a> for Shown<'a> {
 pub(crate) struct Values<'a> {
     values: std::slice::Iter<'a, (Column, Entry)>,
     text: &'a str,
+    counted: &'a str,
 }
 
 impl<'a> Iterator for Values<'a> {
@@ -226,6 +268,9 @@ impl<'a> Iterator for Values<'a> {
         let leaf = match entry {
             Entry::Text(range) => {
                 ReferenceValueLeaf::Str(self.text.get(range.clone()).unwrap_or_default())
+            }
+            Entry::Counted(range) => {
+                ReferenceValueLeaf::Str(self.counted.get(range.clone()).unwrap_or_default())
             }
             Entry::Unsigned(value) => ReferenceValueLeaf::U64(*value),
             Entry::Signed(value) => ReferenceValueLeaf::I64(*value),
@@ -240,7 +285,7 @@ impl Document for Indexed {
     type FieldsValuesIter<'a> = Values<'a>;
 
     fn iter_fields_and_values(&self) -> Values<'_> {
-        Values { values: self.0.values.iter(), text: &self.0.text }
+        Values { values: self.0.values.iter(), text: &self.0.text, counted: &self.0.counted }
     }
 }
 
@@ -271,7 +316,7 @@ pub(crate) fn tokenizers() -> TokenizerManager {
 }
 
 /// The terms of a text as [`Columns::document`] writes it: values, then words as
-/// `indelible_query::tokens` finds them.
+/// [`next_term`] finds them.
 #[derive(Debug, Clone, Default)]
 struct Terms {
     token: Token,
@@ -339,7 +384,7 @@ impl TokenStream for TermStream<'_> {
             }
             self.words = true;
         }
-        let Some((word, rest)) = next_word(self.rest) else { return false };
+        let Some((word, rest)) = next_term(self.rest) else { return false };
         self.rest = rest;
         self.set(WORDS, word, MAX_TOKEN);
         true

@@ -3,11 +3,12 @@
 
 use crate::{
     index::{LogIndex, Snapshot},
+    piece::Piece,
     plan::Plan,
     walk::{Deadline, Prepared, SearchError},
 };
 use indelible_query::Query;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// Which end comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,15 +57,31 @@ impl LogIndex {
         beyond: Option<u64>,
         limit: usize,
     ) -> Result<Hits, SearchError> {
-        let Snapshot { pieces, indexed } = self.snapshot();
+        let Snapshot { pieces, indexed } = self.untouched();
         let plan = Plan::of(query, self.columns());
         let mut hits = Hits { indexes: Vec::new(), next: None, indexed };
+        let walked =
+            self.walk_pieces(&pieces, &plan, (query, order, beyond, limit), deadline, &mut hits);
+        self.unaltered(&pieces)?;
+        walked.map(|()| hits)
+    }
+
+    /// Walks pieces from the end asked for, as far as the limit.
+    fn walk_pieces(
+        &self,
+        pieces: &[Arc<Piece>],
+        plan: &Plan,
+        (query, order, beyond, limit): (&Query, Order, Option<u64>, usize),
+        deadline: Deadline,
+        hits: &mut Hits,
+    ) -> Result<(), SearchError> {
+        let indexed = hits.indexed;
         match order {
             Order::NewestFirst => {
                 let beyond = beyond.unwrap_or(u64::MAX);
                 for piece in pieces.iter().rev().filter(|piece| piece.start < beyond) {
                     let from = if beyond < piece.end { piece.doc_at(beyond - 1) } else { 0 };
-                    let Some(prepared) = Prepared::new(self.log(), piece, &plan, query)? else {
+                    let Some(prepared) = Prepared::new(self.log(), piece, plan, query)? else {
                         continue;
                     };
                     let stopped = prepared.newest_first(from, deadline, |doc| {
@@ -82,7 +99,7 @@ impl LogIndex {
                 for piece in pieces.iter().filter(|piece| first < piece.end) {
                     // Documents come newest first.
                     let before = piece.doc_at(first.max(piece.start)) + 1;
-                    let Some(prepared) = Prepared::new(self.log(), piece, &plan, query)? else {
+                    let Some(prepared) = Prepared::new(self.log(), piece, plan, query)? else {
                         continue;
                     };
                     let stopped = prepared.oldest_first(before, deadline, |doc| {
@@ -96,7 +113,7 @@ impl LogIndex {
                 }
             }
         }
-        Ok(hits)
+        Ok(())
     }
 }
 

@@ -27,6 +27,16 @@ pub enum SearchError {
     /// A record cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// Files of the index are not what was written. They are built again from the log.
+    #[error(
+        "the index of records {from} to {to} is not what was written; it is built again from the log: ask again in a moment"
+    )]
+    Altered {
+        /// The first.
+        from: u64,
+        /// The last.
+        to: u64,
+    },
     /// It would take too long: too many records must be read to decide.
     #[error(
         "the query takes too long: it is about members that are not indexed, and too many records had to be read; narrow it, for example with after: or action:"
@@ -142,8 +152,13 @@ impl<'a> Prepared<'a> {
 
     /// Whether the record at `index` matches, by reading it.
     fn reads(&self, index: u64) -> Result<bool, SearchError> {
-        let record = self.log.record(index)?;
-        Ok(self.query.matches(&Source::of(self.log, index, &record)?.read()))
+        let record = self.log.record(index);
+        let source = match &record {
+            Ok(record) => Source::of(self.log, index, record)?,
+            // It costs no other record; whoever reads it is told.
+            Err(_) => Source::unreadable(index),
+        };
+        Ok(self.query.matches(&source.read()))
     }
 
     /// Visits the candidates that match, until `visit` returns false or the time is over.

@@ -10,6 +10,7 @@ use crate::{
     Options,
     error::{LogError, Result, chain, damaged},
 };
+use hkdf::Hkdf;
 use indelible_event::Timestamp;
 use indelible_store::{Store, StoreError};
 use indelible_tlog::{
@@ -17,6 +18,7 @@ use indelible_tlog::{
     VerifyingKey,
 };
 use parking_lot::{Mutex, RwLock};
+use sha2::Sha256;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -349,6 +351,19 @@ pub(crate) fn make(origin: &str, options: &Options) -> Result<(Zeroizing<String>
             Ok((text, key.verifying_key().clone()))
         }
     }
+}
+
+/// A key for a purpose, derived from the log's first secret key; `None` where that is in a
+/// key store, which signs and does nothing else.
+pub(crate) fn derive(store: &dyn Store, purpose: &str) -> Result<Option<Zeroizing<[u8; 32]>>> {
+    let text = read_secret(store, KEY_PATH)?;
+    if !text.starts_with(SECRET) {
+        return Ok(None);
+    }
+    let mut key = Zeroizing::new([0; 32]);
+    let derived = Hkdf::<Sha256>::new(None, text.as_bytes());
+    // 32 bytes are never too many.
+    Ok(derived.expand(purpose.as_bytes(), key.as_mut()).is_ok().then_some(key))
 }
 
 /// Reads a secret key, or the reference to one. The first key tells the origin itself;

@@ -98,6 +98,16 @@ impl Log {
         &self.manifest
     }
 
+    /// A key for a purpose, derived from the log's secret key (HKDF-SHA256): for what is
+    /// kept beside the log and must not be made by who cannot sign for it. `None` where the
+    /// secret key is in a key store.
+    ///
+    /// # Errors
+    /// [`LogError`] when the secret key cannot be read.
+    pub fn derived_key(&self, purpose: &str) -> Result<Option<zeroize::Zeroizing<[u8; 32]>>> {
+        crate::keys::derive(self.shared.store.as_ref(), purpose)
+    }
+
     /// The newest key that checks its checkpoints.
     #[must_use]
     pub fn verifying_key(&self) -> VerifyingKey {

@@ -1,11 +1,8 @@
 //! What is searched of a record. Index and query both read records through this file,
 //! so that they agree about every value.
 
-use crate::field::Field;
-use indelible_event::{
-    Actor, ActorType, Category, Envelope, Event, NATIVE, OutcomeResult, Timestamp, format_named,
-};
-use serde_json_borrow::Value;
+use crate::{address::normal, decimal::Decimal, field::Field};
+use indelible_event::{Actor, Envelope, Event, NATIVE, Timestamp, Value, format_named, nanos};
 use std::{borrow::Cow, net::IpAddr};
 
 /// A record, read.
@@ -17,6 +14,10 @@ pub struct Doc<'a> {
     pub received_us: i64,
     /// Occurred, as the sender says.
     pub time_us: Option<i64>,
+    /// The same in nanoseconds.
+    pub(crate) time_ns: Option<i128>,
+    /// Whether all that its sender sent could be read.
+    pub is_whole: bool,
     /// Values of the native view. The id of a target comes right after its type.
     fields: Vec<(Field, Cow<'a, str>)>,
     /// Whether the fields are members of the data.
@@ -33,9 +34,11 @@ impl<'a> Doc<'a> {
             index,
             received_us: 0,
             time_us: None,
+            time_ns: None,
+            is_whole: true,
             fields: Vec::new(),
             is_native: false,
-            data: serde_json::from_str(data).unwrap_or_default(),
+            data: Value::parse(data).unwrap_or_default(),
         };
         let Some(envelope) = envelope else { return doc };
         let received = envelope.received_at.parse::<Timestamp>();
@@ -44,12 +47,14 @@ impl<'a> Doc<'a> {
         let mut fields = Fields(Vec::with_capacity(24));
         fields.push(Field::By, Cow::Borrowed(envelope.recorded_by.as_ref()));
         fields.push(Field::Format, Cow::Borrowed(envelope.format.as_ref()));
-        doc.time_us = if doc.is_native {
+        doc.time_ns = if doc.is_native {
             fields.native(&doc.data)
         } else {
             let format = format_named(&envelope.format).ok();
             format.and_then(|format| format.view(data).ok()).and_then(|event| fields.event(event))
         };
+        let micros = doc.time_ns.map(|time| time.div_euclid(1000));
+        doc.time_us = micros.and_then(|micros| i64::try_from(micros).ok());
         doc.fields = fields.0;
         doc
     }
@@ -60,6 +65,17 @@ impl Doc<'_> {
     pub fn values(&self, field: Field) -> impl Iterator<Item = &str> {
         let field = if field == Field::ExactTenant { Field::Tenant } else { field };
         self.fields.iter().filter(move |(own, _)| *own == field).map(|(_, value)| value.as_ref())
+    }
+
+    /// The addresses of a field.
+    pub(crate) fn addresses(&self, field: Field) -> impl Iterator<Item = IpAddr> {
+        self.values(field).filter_map(|text| text.parse().ok())
+    }
+
+    /// Visits the numbers of the sender's data that are not written as
+    /// [`Decimal::plain`] writes them: those are not found by their words alone.
+    pub fn odd_numbers(&self, visit: &mut dyn FnMut(&Decimal)) {
+        odd_numbers(&self.data, visit);
     }
 
     /// Every field with a value, in the order of the view.
@@ -76,7 +92,7 @@ impl Doc<'_> {
     /// The address it came from, if it has one that can be read.
     #[must_use]
     pub fn ip(&self) -> Option<IpAddr> {
-        self.values(Field::Ip).next()?.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
+        self.values(Field::Ip).next()?.parse().ok()
     }
 
     /// Types and ids of the targets.
@@ -103,8 +119,10 @@ impl Doc<'_> {
 struct Fields<'a>(Vec<(Field, Cow<'a, str>)>);
 
 impl<'a> Fields<'a> {
+    /// An address is taken as such, whatever form it is written in.
     fn push(&mut self, field: Field, value: Cow<'a, str>) {
-        self.0.push((field, value));
+        let address = if field.is_address() { normal(&value) } else { None };
+        self.0.push((field, address.map_or(value, Cow::Owned)));
     }
 
     fn member(&mut self, field: Field, of: &Value<'a>, name: &str) {
@@ -114,7 +132,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Takes the fields of a native event, and says when it occurred.
-    fn native(&mut self, event: &Value<'a>) -> Option<i64> {
+    fn native(&mut self, event: &Value<'a>) -> Option<i128> {
         self.member(Field::Action, event, "action");
         self.member(Field::Category, event, "category");
         self.member(Field::Tenant, event, "tenant");
@@ -145,6 +163,13 @@ impl<'a> Fields<'a> {
         }
         if let Some(context) = member(event, "context") {
             self.member(Field::Ip, context, "ip");
+            if let Some(Value::Array(forwarded)) = member(context, "forwarded_for") {
+                for value in forwarded {
+                    if let Value::Str(text) = value {
+                        self.push(Field::Forwarded, text.clone());
+                    }
+                }
+            }
             self.member(Field::Agent, context, "user_agent");
             self.member(Field::Request, context, "request_id");
             self.member(Field::Trace, context, "trace_id");
@@ -152,23 +177,23 @@ impl<'a> Fields<'a> {
             self.member(Field::Host, context, "host");
         }
         match member(event, "time") {
-            Some(Value::Str(time)) => time.parse().ok().map(Timestamp::as_micros),
+            Some(Value::Str(time)) => nanos(time),
             _ => None,
         }
     }
 
     /// Takes the fields of a view, and says when it occurred.
-    fn event(&mut self, event: Event) -> Option<i64> {
-        let time = event.timestamp().map(Timestamp::as_micros);
+    fn event(&mut self, event: Event) -> Option<i128> {
+        let time = nanos(&event.time);
         let mut push = |field, value: Option<String>| {
             if let Some(value) = value {
-                self.0.push((field, Cow::Owned(value)));
+                self.push(field, Cow::Owned(value));
             }
         };
         push(Field::Action, Some(event.action));
-        push(Field::Category, event.category.map(|category| category_name(category).to_owned()));
+        push(Field::Category, event.category.map(|category| category.name().to_owned()));
         push(Field::Tenant, event.tenant);
-        push(Field::ActorType, Some(actor_type(event.actor.kind).to_owned()));
+        push(Field::ActorType, Some(event.actor.kind.name().to_owned()));
         push(Field::Session, event.actor.session_id.clone());
         let mut actor = Some(event.actor);
         while let Some(Actor { id, name, on_behalf_of, .. }) = actor {
@@ -181,12 +206,13 @@ impl<'a> Fields<'a> {
             push(Field::Target, Some(target.id));
             push(Field::Target, target.name);
         }
-        push(Field::Outcome, Some(outcome(event.outcome.result).to_owned()));
+        push(Field::Outcome, Some(event.outcome.result.name().to_owned()));
         push(Field::Code, event.outcome.code);
         push(Field::Reason, event.outcome.reason);
         push(Field::Source, event.source.map(|source| source.name));
         if let Some(context) = event.context {
             push(Field::Ip, context.ip);
+            context.forwarded_for.into_iter().for_each(|ip| push(Field::Forwarded, Some(ip)));
             push(Field::Agent, context.user_agent);
             push(Field::Request, context.request_id);
             push(Field::Trace, context.trace_id);
@@ -211,11 +237,11 @@ pub const TIMES: [&str; 4] = ["time", "eventTime", "requestReceivedTimestamp", "
 fn strings(value: &Value<'_>, top: bool, visit: &mut dyn FnMut(&str)) {
     match value {
         Value::Str(text) => visit(text),
-        Value::Number(number) => visit(&number_text(*number)),
+        Value::Number(number) => visit(number),
         Value::Array(items) => items.iter().for_each(|item| strings(item, false, visit)),
         Value::Object(members) => {
             for (name, member) in members.iter() {
-                if !(top && member.is_string() && TIMES.contains(&name)) {
+                if !(top && member.as_str().is_some() && TIMES.contains(&name)) {
                     strings(member, false, visit);
                 }
             }
@@ -224,40 +250,25 @@ fn strings(value: &Value<'_>, top: bool, visit: &mut dyn FnMut(&str)) {
     }
 }
 
-/// A number as JSON writes it.
-#[must_use]
-pub fn number_text(number: serde_json_borrow::Number) -> String {
-    serde_json::Number::from(number).to_string()
-}
-
-const fn actor_type(kind: ActorType) -> &'static str {
-    match kind {
-        ActorType::User => "user",
-        ActorType::Service => "service",
-        ActorType::Agent => "agent",
-        ActorType::System => "system",
-        ActorType::Anonymous => "anonymous",
+fn odd_numbers(value: &Value<'_>, visit: &mut dyn FnMut(&Decimal)) {
+    match value {
+        Value::Number(text) if is_plain(text) => {}
+        Value::Number(text) => {
+            if let Some(number) = Decimal::parse(text)
+                && number.plain().as_deref() != Some(text)
+            {
+                visit(&number);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| odd_numbers(item, visit)),
+        Value::Object(members) => {
+            members.iter().for_each(|(_, member)| odd_numbers(member, visit));
+        }
+        Value::Null | Value::Bool(_) | Value::Str(_) => {}
     }
 }
 
-const fn category_name(category: Category) -> &'static str {
-    match category {
-        Category::Auth => "auth",
-        Category::Access => "access",
-        Category::Api => "api",
-        Category::Config => "config",
-        Category::Permission => "permission",
-        Category::Data => "data",
-        Category::System => "system",
-        Category::Meta => "meta",
-    }
-}
-
-const fn outcome(result: OutcomeResult) -> &'static str {
-    match result {
-        OutcomeResult::Success => "success",
-        OutcomeResult::Failure => "failure",
-        OutcomeResult::Denied => "denied",
-        OutcomeResult::Unknown => "unknown",
-    }
+/// Whether a number is surely plain: nearly all are short integers.
+fn is_plain(text: &str) -> bool {
+    text.len() <= 20 && !text.starts_with('-') && text.bytes().all(|byte| byte.is_ascii_digit())
 }

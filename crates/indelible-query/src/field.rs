@@ -1,5 +1,7 @@
 //! The fields that a query can name.
 
+use indelible_event::{ActorType, Category, OutcomeResult, format_names};
+
 /// A field of the native view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "help() says what each is")]
@@ -14,6 +16,7 @@ pub enum Field {
     /// The tenant by its exact name; not typed by people.
     ExactTenant,
     Format,
+    Forwarded,
     Host,
     Ip,
     Outcome,
@@ -37,6 +40,7 @@ pub const FIELD_NAMES: &[(&str, Field)] = &[
     ("category", Field::Category),
     ("code", Field::Code),
     ("format", Field::Format),
+    ("forwarded_for", Field::Forwarded),
     ("host", Field::Host),
     ("ip", Field::Ip),
     ("outcome", Field::Outcome),
@@ -75,8 +79,13 @@ impl Field {
             Self::Category => "auth, access, api, config, permission, data, system, meta",
             Self::Code => "code of the outcome",
             Self::Format => "format of the sender's bytes",
+            Self::Forwarded => {
+                "address that a proxy says it came from; with a slash a network, as of ip"
+            }
             Self::Host => "host",
-            Self::Ip => "address it came from; with a slash a network: ip:10.0.0.0/8",
+            Self::Ip => {
+                "address it came from, however it is written; with a slash a network: ip:10.0.0.0/8"
+            }
             Self::Outcome => "success, failure, denied, unknown",
             Self::Reason => "reason of the outcome",
             Self::Request => "request id",
@@ -86,6 +95,27 @@ impl Field {
             Self::TargetType => "kind of thing it was done to",
             Self::Tenant | Self::ExactTenant => "tenant",
             Self::Trace => "trace id",
+        }
+    }
+
+    /// Whether its values are addresses, and compared as such.
+    #[must_use]
+    pub const fn is_address(self) -> bool {
+        matches!(self, Self::Ip | Self::Forwarded)
+    }
+
+    /// The values it can have, where these are few.
+    #[must_use]
+    pub fn known(self) -> Option<Vec<&'static str>> {
+        fn names<T: Copy>(all: &[T], name: fn(T) -> &'static str) -> Option<Vec<&'static str>> {
+            Some(all.iter().map(|word| name(*word)).collect())
+        }
+        match self {
+            Self::ActorType => names(ActorType::ALL, ActorType::name),
+            Self::Category => names(Category::ALL, Category::name),
+            Self::Outcome => names(OutcomeResult::ALL, OutcomeResult::name),
+            Self::Format => Some(format_names()),
+            _ => None,
         }
     }
 

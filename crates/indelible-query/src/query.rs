@@ -1,12 +1,13 @@
 //! A query as a tree, and which records it means.
 
 use crate::{
-    doc::{Doc, number_text},
+    decimal::Decimal,
+    doc::Doc,
     field::Field,
-    text::{lower, tokens},
+    text::{Word, contains, lower},
 };
-use serde_json_borrow::Value as Data;
-use std::net::IpAddr;
+use indelible_event::Value as Data;
+use std::ops::{Bound, RangeBounds as _};
 
 /// A parsed query. Relative times are resolved.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,7 +39,7 @@ pub enum Leaf {
     /// Words that stand together somewhere in the sender's strings.
     Words {
         /// The words, in lower case.
-        tokens: Vec<String>,
+        words: Vec<Word<'static>>,
         /// Whether the last may go on.
         prefix: bool,
     },
@@ -46,10 +47,19 @@ pub enum Leaf {
     Data(String, DataValue),
     /// Occurred, or was received, then.
     Time(TimeRange),
+    /// The same to the nanosecond; a [`Leaf::Time`] around it stands beside it.
+    Nanos {
+        /// Of receipt, not of occurrence.
+        received: bool,
+        /// The first, in nanoseconds since the epoch.
+        from: i128,
+        /// The one after the last.
+        to: i128,
+    },
     /// Index from, to.
     Index(u64, u64),
-    /// The address is in a network.
-    Network(ipnet::IpNet),
+    /// An address of the field is in a network.
+    Network(Field, ipnet::IpNet),
     /// A target of exactly this kind has exactly such an id.
     TargetOf(String, Value),
 }
@@ -101,7 +111,17 @@ pub enum DataValue {
     /// Its text.
     Text(Value),
     /// From, to; numbers only.
-    Range(f64, f64),
+    Range(Bound<Decimal>, Bound<Decimal>),
+}
+
+/// A member of the sender's data that is a number has a value if it is written so, or if
+/// the value is the same number.
+fn number_is(value: &Value, own: &str) -> bool {
+    let is_same = |text: &str| {
+        let numbers = Decimal::parse(text).zip(Decimal::parse(own));
+        numbers.is_some_and(|(wanted, own)| wanted == own)
+    };
+    value.matches(own) || matches!(value, Value::Is(text) if is_same(text))
 }
 
 impl Value {
@@ -109,7 +129,7 @@ impl Value {
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
         match self {
-            Self::Is(value) => lower(text) == *value,
+            Self::Is(value) => lower(text) == value.as_str(),
             Self::Begins(value) => lower(text).starts_with(value.as_str()),
             Self::Any => true,
         }
@@ -197,15 +217,20 @@ fn leaf_matches(leaf: &Leaf, doc: &Doc<'_>) -> bool {
             doc.values(Field::Tenant).any(|own| own == tenant)
         }
         Leaf::Keyword(field, value) => doc.values(*field).any(|text| value.matches(text)),
-        Leaf::Words { tokens: wanted, prefix } => {
+        Leaf::Words { words: wanted, prefix } => {
             let mut found = false;
             doc.strings(&mut |text| found = found || contains(text, wanted, *prefix));
             found
         }
-        Leaf::Data(path, value) => data_matches(doc.data(), path, value),
+        Leaf::Data(path, value) => data_matches(doc.data(), Some(path), value),
         Leaf::Time(range) => {
             let time = if range.received { Some(doc.received_us) } else { doc.time_us };
             time.is_some_and(|time| (range.from..range.to).contains(&time))
+        }
+        Leaf::Nanos { received, from, to } => {
+            let time =
+                if *received { Some(i128::from(doc.received_us) * 1000) } else { doc.time_ns };
+            time.is_some_and(|time| (*from..*to).contains(&time))
         }
         Leaf::Index(from, to) => (*from..*to).contains(&doc.index),
         Leaf::TargetOf(kind, value) => doc.targets().any(|(own_kind, own)| {
@@ -216,54 +241,35 @@ fn leaf_matches(leaf: &Leaf, doc: &Doc<'_>) -> bool {
                     Value::Any => true,
                 }
         }),
-        Leaf::Network(network) => doc.ip().is_some_and(|ip| within(network, ip)),
+        Leaf::Network(field, network) => doc.addresses(*field).any(|ip| network.contains(&ip)),
     }
-}
-
-fn within(network: &ipnet::IpNet, ip: IpAddr) -> bool {
-    network.contains(&ip.to_canonical())
-}
-
-/// Whether the words stand together in a text.
-fn contains(text: &str, wanted: &[String], prefix: bool) -> bool {
-    let found: Vec<String> = tokens(text).collect();
-    let last = wanted.len().saturating_sub(1);
-    found.windows(wanted.len().max(1)).any(|window| {
-        window.iter().zip(wanted).enumerate().all(|(at, (word, wanted))| {
-            match prefix && at == last {
-                true => word.starts_with(wanted.as_str()),
-                false => word == wanted,
-            }
-        })
-    })
 }
 
 /// Whether a member at the path has the value; arrays are looked through, and members
 /// whose names hold dots are found too.
-fn data_matches(data: &Data<'_>, path: &str, value: &DataValue) -> bool {
-    match data {
-        Data::Array(items) => items.iter().any(|item| data_matches(item, path, value)),
-        Data::Object(members) if !path.is_empty() => {
+fn data_matches(data: &Data<'_>, path: Option<&str>, value: &DataValue) -> bool {
+    match (data, path) {
+        (Data::Array(items), _) => items.iter().any(|item| data_matches(item, path, value)),
+        (Data::Object(members), Some(path)) => {
             members.iter().any(|(name, member)| match path.strip_prefix(name) {
-                Some("") => data_matches(member, "", value),
+                Some("") => data_matches(member, None, value),
                 Some(rest) => rest
                     .strip_prefix('.')
-                    .is_some_and(|rest| !rest.is_empty() && data_matches(member, rest, value)),
+                    .is_some_and(|rest| data_matches(member, Some(rest), value)),
                 None => false,
             })
         }
-        _ if !path.is_empty() => false,
-        Data::Null => false,
-        Data::Object(_) => matches!(value, DataValue::Text(Value::Any)),
-        scalar => match value {
-            DataValue::Text(value) => match scalar {
-                Data::Str(text) => value.matches(text),
-                Data::Number(number) => value.matches(&number_text(*number)),
-                Data::Bool(yes) => value.matches(if *yes { "true" } else { "false" }),
-                _ => false,
-            },
+        (_, Some(_)) | (Data::Null, None) => false,
+        (Data::Object(_), None) => matches!(value, DataValue::Text(Value::Any)),
+        (Data::Str(text), None) => matches!(value, DataValue::Text(value) if value.matches(text)),
+        (Data::Bool(yes), None) => {
+            let text = if *yes { "true" } else { "false" };
+            matches!(value, DataValue::Text(value) if value.matches(text))
+        }
+        (Data::Number(own), None) => match value {
+            DataValue::Text(value) => number_is(value, own),
             DataValue::Range(from, to) => {
-                scalar.as_f64().is_some_and(|number| (*from..=*to).contains(&number))
+                Decimal::parse(own).is_some_and(|own| (from.as_ref(), to.as_ref()).contains(&own))
             }
         },
     }

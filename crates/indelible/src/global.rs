@@ -30,4 +30,10 @@ pub(crate) struct Global {
     /// Print JSON instead of text
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Show times in UTC: the default
+    #[arg(long, global = true, conflicts_with = "local")]
+    pub(crate) utc: bool,
+    /// Show times in the zone of this machine instead of UTC
+    #[arg(long, global = true)]
+    pub(crate) local: bool,
 }

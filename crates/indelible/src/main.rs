@@ -8,6 +8,7 @@ mod credentials;
 mod done;
 mod global;
 mod help;
+mod moment;
 mod output;
 mod plain;
 mod row;
@@ -121,6 +122,9 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { global, command } = arguments;
+    if global.local {
+        moment::show_local();
+    }
     match command {
         Command::Serve(serve) => serve.run(global.plain_http),
         Command::Demo(demo) => demo.run(),

@@ -69,7 +69,7 @@ pub(crate) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
 }
 
 /// Prints a value as JSON over several lines, each after `before`.
-pub(crate) fn pretty_json(before: &str, value: &serde_json::Value) {
+pub(crate) fn pretty_json(before: &str, value: &indelible_event::Value<'_>) {
     let text = escaped(&format!("{value:#}"));
     text.lines().for_each(|row| line(format_args!("{before}{row}")));
 }

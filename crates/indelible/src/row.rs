@@ -1,8 +1,11 @@
 //! An event on one line.
 
-use crate::output::{self, BAD, FAINT, GOOD, STRONG};
+use crate::{
+    moment::moment,
+    output::{self, BAD, FAINT, GOOD, STRONG},
+};
 use indelible_api::EventView;
-use serde_json::Value;
+use indelible_event::Value;
 
 /// One event on one line.
 pub(crate) fn print_row(view: &EventView, as_json: bool) -> anyhow::Result<()> {
@@ -31,7 +34,7 @@ pub(crate) fn print_row_of(before: &str, view: &EventView) {
         "denied" | "failure" => BAD,
         _ => FAINT,
     };
-    let time = text("/time").get(..19).unwrap_or_else(|| text("/time"));
+    let time = moment(text("/time"));
     output::row(&format!(
         "{FAINT}{before}{:>8}{FAINT:#}  {time}  {style}{result:8}{style:#}  {actor}  {STRONG}{}{STRONG:#}  {target}",
         view.index,

@@ -5,10 +5,10 @@ use crate::{
     Actor, ActorType, Category, Context, Event, EventError, EventSource, Outcome, OutcomeResult,
     Target,
     checked::{BorrowedStr, CheckedStr, shape},
-    error::parse,
+    error::{parse, read},
+    json::{Map, Value},
     record::check_id,
 };
-use serde_json::{Map, Value};
 use std::{borrow::Cow, net::IpAddr};
 
 /// AWS CloudTrail.
@@ -36,7 +36,7 @@ impl Format for CloudTrail {
     }
 
     fn view(&self, data: &str) -> Result<Event, EventError> {
-        Ok(view(&parse(data)?))
+        Ok(view(&read(data)?))
     }
 
     fn unpack<'a>(&self, document: &Document<'a>) -> Option<Vec<&'a str>> {
@@ -48,11 +48,11 @@ impl Format for CloudTrail {
     }
 }
 
-fn text(value: &Value, pointer: &str) -> Option<String> {
+fn text(value: &Value<'_>, pointer: &str) -> Option<String> {
     value.pointer(pointer).and_then(Value::as_str).map(str::to_owned)
 }
 
-fn view(data: &Value) -> Event {
+fn view(data: &Value<'_>) -> Event {
     let event_source = text(data, "/eventSource").unwrap_or_default();
     let service = event_source.strip_suffix(".amazonaws.com").unwrap_or(&event_source);
     let name = text(data, "/eventName").unwrap_or_default();
@@ -69,7 +69,7 @@ fn view(data: &Value) -> Event {
         "additionalEventData",
     ] {
         if let Some(value) = data.get(member).filter(|value| !value.is_null()) {
-            metadata.insert(member.to_owned(), value.clone());
+            metadata.insert(member.to_owned(), value.clone().into_owned());
         }
     }
     Event {
@@ -96,7 +96,7 @@ fn view(data: &Value) -> Event {
     }
 }
 
-fn category(data: &Value, service: &str, name: &str) -> Category {
+fn category(data: &Value<'_>, service: &str, name: &str) -> Category {
     let read_only = data.get("readOnly").and_then(Value::as_bool).unwrap_or(false);
     match service {
         "signin" | "sts" | "sso" => Category::Auth,
@@ -113,7 +113,7 @@ fn category(data: &Value, service: &str, name: &str) -> Category {
     }
 }
 
-fn actor(data: &Value) -> Actor {
+fn actor(data: &Value<'_>) -> Actor {
     let identity = data.get("userIdentity").unwrap_or(&Value::Null);
     let kind = match text(identity, "/type").as_deref() {
         Some(
@@ -141,7 +141,7 @@ fn actor(data: &Value) -> Actor {
 }
 
 /// What was acted on: AWS's own list, else the parameters that name a thing.
-fn targets(data: &Value) -> Vec<Target> {
+fn targets(data: &Value<'_>) -> Vec<Target> {
     let target = |kind: String, id: String| Target { kind, id, name: None, other: Map::new() };
     let listed: Vec<Target> = data
         .get("resources")
@@ -182,7 +182,7 @@ fn targets(data: &Value) -> Vec<Target> {
         .collect()
 }
 
-fn outcome(data: &Value) -> Outcome {
+fn outcome(data: &Value<'_>) -> Outcome {
     let code = text(data, "/errorCode");
     let result = match &code {
         Some(code)
@@ -201,7 +201,7 @@ fn outcome(data: &Value) -> Outcome {
     Outcome { result, code, reason: text(data, "/errorMessage"), other: Map::new() }
 }
 
-fn context(data: &Value) -> Context {
+fn context(data: &Value<'_>) -> Context {
     // AWS puts a host name here when one of its services made the call.
     let origin = text(data, "/sourceIPAddress");
     let is_ip = origin.as_deref().is_some_and(|text| text.parse::<IpAddr>().is_ok());

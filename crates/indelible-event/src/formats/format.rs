@@ -1,6 +1,6 @@
 //! What a format is.
 
-use crate::{error::EventError, event::Event};
+use crate::{error::EventError, event::Event, json::Value};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -21,6 +21,15 @@ pub trait Format: Sync + std::fmt::Debug {
     /// # Errors
     /// [`EventError`] when the data is not of this format.
     fn view(&self, data: &str) -> Result<Event, EventError>;
+
+    /// The same as JSON, as it is shown and exported: what is of the sender stands in it
+    /// as it was sent.
+    ///
+    /// # Errors
+    /// [`EventError`] when the data is not of this format.
+    fn show(&self, data: &str) -> Result<Value<'static>, EventError> {
+        self.view(data)?.write()
+    }
 
     /// The events of a document if it is a container of this format (or a single
     /// event of it); `None` if it is something else.

@@ -5,10 +5,10 @@ use crate::{
     Actor, ActorType, Category, Context, Event, EventError, EventSource, Outcome, OutcomeResult,
     Target,
     checked::{BorrowedStr, CheckedStr, shape},
-    error::parse,
+    error::{parse, read},
+    json::{Map, Value},
     record::check_id,
 };
-use serde_json::{Map, Value};
 use std::borrow::Cow;
 
 /// Kubernetes audit.
@@ -40,7 +40,7 @@ impl Format for Kubernetes {
     }
 
     fn view(&self, data: &str) -> Result<Event, EventError> {
-        Ok(view(&parse(data)?))
+        Ok(view(&read(data)?))
     }
 
     fn unpack<'a>(&self, document: &Document<'a>) -> Option<Vec<&'a str>> {
@@ -52,7 +52,7 @@ impl Format for Kubernetes {
     }
 }
 
-fn text(value: &Value, pointer: &str) -> Option<String> {
+fn text(value: &Value<'_>, pointer: &str) -> Option<String> {
     value
         .pointer(pointer)
         .and_then(Value::as_str)
@@ -60,12 +60,12 @@ fn text(value: &Value, pointer: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-fn texts(value: &Value, pointer: &str) -> Vec<String> {
+fn texts(value: &Value<'_>, pointer: &str) -> Vec<String> {
     let items = value.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
     items.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-fn view(data: &Value) -> Event {
+fn view(data: &Value<'_>) -> Event {
     let resource = text(data, "/objectRef/resource");
     let verb = text(data, "/verb").unwrap_or_default();
     let path =
@@ -76,7 +76,7 @@ fn view(data: &Value) -> Event {
     for member in ["level", "stage", "requestURI", "annotations", "requestObject", "responseObject"]
     {
         if let Some(value) = data.get(member).filter(|value| !value.is_null()) {
-            metadata.insert(member.to_owned(), value.clone());
+            metadata.insert(member.to_owned(), value.clone().into_owned());
         }
     }
     let time = ["/stageTimestamp", "/requestReceivedTimestamp", "/timestamp"]
@@ -106,7 +106,7 @@ fn view(data: &Value) -> Event {
     }
 }
 
-fn category(data: &Value, resource: &str, verb: &str) -> Category {
+fn category(data: &Value<'_>, resource: &str, verb: &str) -> Category {
     let group = text(data, "/objectRef/apiGroup").unwrap_or_default();
     let subresource = text(data, "/objectRef/subresource").unwrap_or_default();
     match resource {
@@ -123,7 +123,7 @@ fn category(data: &Value, resource: &str, verb: &str) -> Category {
 }
 
 /// The one who acted is the impersonated user; who impersonated stands behind it.
-fn actor(data: &Value) -> Actor {
+fn actor(data: &Value<'_>) -> Actor {
     let user = |pointer: &str| {
         let name = text(data, &format!("{pointer}/username"))?;
         let kind = match name.as_str() {
@@ -155,7 +155,7 @@ fn actor(data: &Value) -> Actor {
     actor
 }
 
-fn target(data: &Value) -> Option<Target> {
+fn target(data: &Value<'_>) -> Option<Target> {
     let kind = text(data, "/objectRef/resource")?;
     let name =
         text(data, "/objectRef/name").or_else(|| text(data, "/responseObject/metadata/name"));
@@ -164,7 +164,7 @@ fn target(data: &Value) -> Option<Target> {
     Some(Target { kind, id, name, other: Map::new() })
 }
 
-fn outcome(data: &Value) -> Outcome {
+fn outcome(data: &Value<'_>) -> Outcome {
     let code = data.pointer("/responseStatus/code").and_then(Value::as_u64);
     let decision = text(data, "/annotations/authorization.k8s.io~1decision");
     let result = match (decision.as_deref(), code) {
@@ -184,7 +184,7 @@ fn outcome(data: &Value) -> Outcome {
 }
 
 /// Only the last source address was seen by the API server; the others are claims.
-fn context(data: &Value) -> Context {
+fn context(data: &Value<'_>) -> Context {
     let mut sources = texts(data, "/sourceIPs");
     let ip = sources.pop();
     Context {

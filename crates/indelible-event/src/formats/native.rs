@@ -4,7 +4,8 @@ use super::format::{Document, Format};
 use crate::{
     ActorType, Category, Event, EventError, OutcomeResult, Timestamp,
     checked::{BorrowedStr, Checked, CheckedStr, Object, shape},
-    error::parse,
+    error::{parse, read},
+    json::Value,
     record::check_id,
 };
 use std::borrow::Cow;
@@ -40,7 +41,13 @@ impl Format for Native {
     }
 
     fn view(&self, data: &str) -> Result<Event, EventError> {
-        parse(data)
+        Event::read(read(data)?)
+    }
+
+    /// The event itself, as it was sent.
+    fn show(&self, data: &str) -> Result<Value<'static>, EventError> {
+        Event::read(read(data)?)?;
+        Ok(read(data)?.into_owned())
     }
 
     fn unpack<'a>(&self, document: &Document<'a>) -> Option<Vec<&'a str>> {
@@ -130,9 +137,24 @@ mod tests {
         assert_eq!(Native.accept(GOOD).unwrap().as_deref(), Some("e-1"));
         let event = Native.view(GOOD).unwrap();
         assert_eq!(event.actor.on_behalf_of.as_ref().map(|a| a.id.as_str()), Some("u2"));
-        assert_eq!(event.other["extra"]["kept"], true);
+        assert_eq!(event.other.get("extra").unwrap()["kept"], Value::Bool(true));
+        assert_eq!(Native.show(GOOD).unwrap(), Value::parse(GOOD).unwrap());
         let sent: serde_json::Value = serde_json::from_str(GOOD).unwrap();
-        assert_eq!(serde_json::to_value(&event).unwrap(), sent);
+        let written = event.write().unwrap();
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&written.to_string()).unwrap(), sent);
+        assert_eq!(Event::read(written).unwrap(), event);
+    }
+
+    #[test]
+    fn numbers_are_shown_as_they_were_sent() {
+        for number in
+            ["0.9215686321258545", "18446744073709551616", "1e3", "1E+03", "-0", "1.50", "1e400"]
+        {
+            let sent = GOOD.replace("\"k\":[1", &format!("\"k\":[{number}"));
+            assert!(Native.accept(&sent).is_ok(), "{number}");
+            let shown = Native.show(&sent).unwrap().to_string();
+            assert!(shown.contains(&format!("\"k\":[{number},")), "{shown}");
+        }
     }
 
     #[test]
@@ -188,7 +210,12 @@ mod tests {
             "expected one of `success`",
         );
         check("iam.role.granted", "", "action", "is empty");
-        check("\"metadata\":{\"k\"", "\"metadata\":[{\"k\"", "metadata", "expected an object");
+        check(
+            "\"metadata\":{\"k\":[1,{\"x\":null}]}",
+            "\"metadata\":[1]",
+            "metadata",
+            "expected an object",
+        );
         check("\"seq\":7", "\"seq\":-7", "source.seq", "expected u64");
         check(
             "\"tenant\":\"t\"",
@@ -206,7 +233,7 @@ mod tests {
         let deep =
             GOOD.replace("\"k\":[1", &format!("\"k\":[{}1{}", "[".repeat(200), "]".repeat(200)));
         assert!(
-            matches!(Native.accept(&deep), Err(EventError::Json(m)) if m.contains("recursion"))
+            matches!(Native.accept(&deep), Err(EventError::Member { problem, .. }) if problem.contains("nested too deeply"))
         );
     }
 }

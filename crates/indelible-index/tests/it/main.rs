@@ -2,6 +2,8 @@
 //! results are the same, in the same order, through restarts, merges and rebuilds.
 #![expect(clippy::unwrap_used, reason = "tests state their expectations by failing")]
 
+mod as_sent;
+mod integrity;
 mod reference;
 
 use indelible_event::{Envelope, Event};
@@ -94,9 +96,7 @@ fn check(index: &LogIndex, scan: &Scan<'_>, query: &Query, name: &str) {
     let mut days: BTreeMap<i64, u64> = BTreeMap::new();
     const DAY: i64 = 86_400_000_000;
     for event in expected.iter().map(|at| &scan.events[*at as usize]) {
-        // Values are counted by their first 200 bytes.
-        let action: String = event.action.chars().take(200).collect();
-        *actions.entry(action).or_insert(0u64) += 1;
+        *actions.entry(event.action.clone()).or_insert(0u64) += 1;
         let time = event.timestamp().unwrap().as_micros();
         *days.entry(time.div_euclid(DAY) * DAY).or_default() += 1;
     }
@@ -118,7 +118,42 @@ const ACTORS: [&str; 5] = ["ada", "Ada Lovelace", "büro-ß", "svc:ci", "ΣΑΣ"
 const ACTIONS: [&str; 5] =
     ["iam.role.granted", "iam.role.revoked", "IAM.user.created", "s3.get", "x"];
 const TENANTS: [&str; 3] = ["a", "A", "acme corp"];
-const IPS: [&str; 4] = ["10.0.0.1", "10.1.2.3", "2001:db8::1", "not an address"];
+/// Values that are easily merged, cut or missed.
+const ODD: [&str; 24] = [
+    "1000",
+    "1e3",
+    "1000.0",
+    "1.5",
+    "1.50",
+    "-0",
+    "0",
+    "0.0",
+    "1e400",
+    "9007199254740992",
+    "9007199254740993",
+    "9007199254740993.0",
+    "18446744073709551616",
+    "-1e-3",
+    "1e999999999",
+    "\"用户登录失败密码错误\"",
+    "\"登录，失败\"",
+    "\"铁路12306\"",
+    "\"İstanbul\"",
+    "\"istanbul\"",
+    "\"x\u{10ffff}y\"",
+    "\"ผู้ใช้เข้าสู่ระบบไม่สำเร็จ\"",
+    "\"0xababababababababababababababababababababababababababababababababab01\"",
+    "\"0xababababababababababababababababababababababababababababababababab02\"",
+];
+const ADDRESSES: [&str; 7] = [
+    "10.0.0.1",
+    "192.0.2.44",
+    "::ffff:192.0.2.44",
+    "192.0.2.44:52110",
+    "2001:DB8:0::1",
+    "fe80::1%eth0",
+    "not an address",
+];
 const WORDS: [&str; 8] =
     ["alpha", "Beta gamma", "10.0.0.1", "a-b_c", "x*y", "true", "403", "naïve Straße"];
 
@@ -141,15 +176,24 @@ fn event() -> impl Strategy<Value = String> {
             if let Some(tenant) = TENANTS.get(tenant) {
                 event["tenant"] = (*tenant).into();
             }
-            if let Some(ip) = IPS.get(ip) {
-                event["context"] = serde_json::json!({ "ip": ip, "request_id": format!("req-{day}") });
+            let days = usize::try_from(day).unwrap();
+            let address = |at: usize| ADDRESSES[at % ADDRESSES.len()];
+            if ip < 4 {
+                event["context"] = serde_json::json!({
+                    "ip": address(days + ip), "request_id": format!("req-{day}"),
+                    "forwarded_for": [address(days + 2), address(days + 3 * ip)],
+                });
             }
             if huge {
                 event["metadata"]["list"] = (0..3000).map(|n| format!("item{n}")).collect::<Vec<_>>().into();
                 event["action"] = "long".repeat(100).into();
                 event["metadata"]["text"] = "wörd ".repeat(4000).into();
             }
-            event.to_string()
+            // As somebody wrote it: it must not pass through a value on its way.
+            let odd = |at: usize| ODD[at % ODD.len()];
+            let (x, msg) = (odd(7 * days + word), odd(5 * days + other));
+            let odd = format!("\"f\":1.5,\"x\":{x},\"msg\":{msg},\"a:b c\":\"v\",\"a:b\":\"v\",\"\":\"v\"");
+            event.to_string().replacen("\"f\":1.5", &odd, 1)
         })
 }
 
@@ -180,7 +224,49 @@ fn query() -> impl Strategy<Value = String> {
             "ip:0.0.0.0/0",
             "ip:::/0",
             "ip:not*",
-            "category:iam",
+            "category:permission",
+            "ip:192.0.2.44",
+            "ip:\"[::FFFF:192.0.2.44]:443\"",
+            "ip:192.0.2.0/24",
+            "ip:::ffff:192.0.2.0/120",
+            "forwarded_for:10.0.0.0/8",
+            "forwarded_for:192.0.2.44",
+            "forwarded_for:*",
+            "data.metadata.x:1000",
+            "data.metadata.x:1e3",
+            "data.metadata.x:1.5",
+            "data.metadata.x:0",
+            "data.metadata.x:1e400",
+            "data.metadata.x:9007199254740993",
+            "data.metadata.x:>9007199254740992",
+            "data.metadata.x:9007199254740993..9007199254740993",
+            "data.metadata.x:<=-1e-3",
+            "data.metadata.x:1e999999999",
+            "data.metadata.x:18446744073709551616",
+            "data.metadata.x:1*",
+            "18446744073709551616",
+            "登录失败",
+            "登录",
+            "录",
+            "12306",
+            "铁路12306",
+            "\"路12306\"",
+            "data.metadata.msg:用户*",
+            "istanbul",
+            "İst*",
+            "data.metadata.msg:İSTANBUL",
+            "data.metadata.msg:x\u{10ffff}y",
+            "data.metadata.msg:x*",
+            "เข้าสู่ระบบ",
+            "0xababababababababababababababababababababababababababababababababab01",
+            "0xabababababababababababababababababababababababababababababababab*",
+            "data.metadata.\"a:b c\":v",
+            "data.metadata.\"a:b c\":*",
+            "data.metadata.\"\":v",
+            "data.metadata.a:b:v",
+            "data.metadata.note:a:b",
+            "time:2026-01-05T04:00:00.000000001..2026-02-01",
+            "actor:b\u{fc}*",
             "target:alpha",
             "target:r",
             "target.type:role",
@@ -368,13 +454,50 @@ fn errors_name_the_column_and_suggest() {
         ("data.:x", 1, "needs a path"),
         ("zebra:1", 1, "there is no field"),
         ("-", 1, "no word in this"),
-        ("!!", 1, "no word in this"),
+        ("!!", 2, "nothing to negate"),
+        ("outcome:failed", 9, "one of success, failure, denied, unknown; did you mean failure?"),
+        ("outcome:err*", 9, "one of success"),
+        ("actor.type:robot", 12, "one of user, service, agent"),
+        ("category:iam", 10, "one of auth"),
+        ("format:cloudtrail", 8, "one of"),
+        ("action:sz.prob?", 8, "a star at the end"),
+        ("a&&b", 1, "write AND with spaces"),
+        ("actor:a||b", 7, "write OR with spaces"),
+        ("actor=alice", 1, "write actor:VALUE"),
+        ("outcome!=success", 1, "write outcome:VALUE"),
+        ("actor:(a OR b)", 7, "write (actor:a OR actor:b)"),
+        ("actor: alice", 7, "no space after the colon"),
+        ("|| a", 1, "on its left"),
+        ("after:2026-03-01T12:00:00.1234567890", 7, "is not a time"),
         ("NOT", 1, "nothing to negate"),
     ] {
         let error = parse(text, 0).unwrap_err();
         assert_eq!(error.column, column, "{text}: {error}");
         assert!(error.message.contains(said), "{text}: {error}");
     }
+    let same = |a: &str, b: &str| assert_eq!(parse(a, 0).unwrap(), parse(b, 0).unwrap(), "{a}");
+    for (typed, meant) in [
+        ("a or b And c", "a OR b AND c"),
+        ("not a", "NOT a"),
+        ("a || b && !c", "a OR b AND NOT c"),
+        ("–actor:a", "-actor:a"),
+        ("\u{201c}a b\u{201d} actor:\u{201c}u-7\u{201d}", "\"a b\" actor:\"u-7\""),
+        ("actor:'u-7'", "actor:\"u-7\""),
+        ("'don't do'", "\"don't do\""),
+        ("actor:O'Brien", "actor:\"O'Brien\""),
+        ("\"data.a:b\":x", "data.\"a:b\":x"),
+        ("data.a:b:x", "data.a:\"b:x\" OR data.\"a:b\":x"),
+        ("data.t:2026-03-01T12:00", "data.t:\"2026-03-01T12:00\""),
+        ("ip:[::ffff:192.0.2.1]:80", "ip:192.0.2.1"),
+        ("OUTCOME:Success", "outcome:success"),
+        ("time:>=2026-03-01T12:00:00+02:00", "time:>=2026-03-01T10:00:00Z"),
+        ("after:\"2026-03-01 12:00\"", "after:2026-03-01T12"),
+        ("*", ""),
+    ] {
+        same(typed, meant);
+    }
+    let quoted = parse("\"or\"", 0).unwrap();
+    assert_ne!(quoted, Query::all());
     let bombs = [
         "(".repeat(100_000),
         "-".repeat(5000) + "a",
@@ -382,6 +505,7 @@ fn errors_name_the_column_and_suggest() {
         "a ".repeat(3000),
         "x".repeat(1 << 20),
         format!("action:{}", "a*".repeat(1000)),
+        "! ".repeat(2000) + "a",
     ];
     assert!(bombs.iter().all(|bomb| parse(bomb, 0).is_err()));
 }

@@ -26,6 +26,7 @@ impl From<SearchError> for ApiError {
             SearchError::TooSlow | SearchError::TooManyBuckets => {
                 Self::new(Code::QueryTooSlow, error.to_string())
             }
+            SearchError::Altered { .. } => Self::new(Code::IndexBehind, error.to_string()),
             SearchError::Log(error) => error.into(),
             SearchError::Index(_) => Self::internal(
                 "the index could not be read; the server's log says what is wrong, and deleting the index rebuilds it",

@@ -6,11 +6,11 @@ use crate::{
     reading::room::{PAGE_BYTES, Reading, Room, weight},
 };
 use indelible_api::{Code, EnvelopeView, EventView, RecordName};
-use indelible_event::{Envelope, Event, Payload, Timestamp, format_named};
+use indelible_event::{Envelope, Event, Payload, Timestamp, Value, format_named};
 use indelible_log::{Kind, Log, LogError};
 use indelible_tlog::leaf_hash;
 use serde::{Serialize, Serializer};
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 
 /// Bytes of senders' data that are looked at for one page, whether shown or not.
 const LOOKED_BYTES: usize = 64 << 20;
@@ -62,6 +62,12 @@ fn event(envelope: &Envelope<'_>, data: &str) -> std::result::Result<Event, Stri
     format.view(data).map_err(|e| e.to_string())
 }
 
+/// An event as it is shown.
+fn shown(envelope: &Envelope<'_>, data: &str) -> std::result::Result<Value<'static>, String> {
+    let format = format_named(&envelope.format).map_err(|e| e.to_string())?;
+    format.show(data).map_err(|e| e.to_string())
+}
+
 /// A record as people see it; `None` if it is not in the scope.
 pub(crate) fn view(
     log: &Log,
@@ -90,30 +96,36 @@ pub(crate) fn view(
         }
     };
     room.look(data_len(record))?;
-    let event = match log.data(&envelope) {
-        Ok(data) => {
-            room.look(weight(&data))?;
-            event(&envelope, &data)
-        }
-        Err(error) => Err(error.to_string()),
-    };
-    match event {
-        Ok(event) if !scope.admits(&event) => return Ok(None),
-        Ok(event) => match serde_json::to_value(event) {
-            Ok(value) => view.event = value,
-            Err(error) => view.note = Some(error.to_string()),
-        },
+    let data = match log.data(&envelope) {
+        Ok(data) => data,
         Err(_) if narrowed => return Ok(None),
+        Err(error) => {
+            view.note = Some(error.to_string());
+            view.envelope = Some(envelope_view(envelope));
+            return Ok(Some(view));
+        }
+    };
+    room.look(weight(&data))?;
+    if narrowed && !event(&envelope, &data).is_ok_and(|event| scope.admits(&event)) {
+        return Ok(None);
+    }
+    match shown(&envelope, &data) {
+        Ok(event) => view.event = event,
         Err(note) => view.note = Some(note),
     }
-    view.envelope = Some(EnvelopeView {
+    drop(data);
+    view.envelope = Some(envelope_view(envelope));
+    Ok(Some(view))
+}
+
+fn envelope_view(envelope: Envelope<'_>) -> EnvelopeView {
+    EnvelopeView {
         v: envelope.v,
         id: envelope.id.into_owned(),
         received_at: envelope.received_at.into_owned(),
         recorded_by: envelope.recorded_by.into_owned(),
         format: envelope.format.into_owned(),
-    });
-    Ok(Some(view))
+    }
 }
 
 /// Bytes of a record with what its sender sent, attachment included, as its envelope

@@ -4,12 +4,13 @@ use crate::{
     commands::trail::{ACCESS, print, text},
     connect::connect,
     global::Global,
+    moment::moment,
     output::{self, BAD, FAINT, GOOD, STRONG, line, note},
 };
 use anyhow::Context as _;
 use indelible_api::{EventView, RecordName};
 use indelible_client::{ClientError, LogClient};
-use serde_json::Value;
+use indelible_event::Value;
 use std::{
     collections::BTreeSet,
     fs,
@@ -169,7 +170,7 @@ async fn write_proof(
 
 /// Whether an event of control concerns one of these; what it adds to them (the id of a
 /// token with that name, of its grants, of the act that proposed it) is looked for next.
-fn mentions(event: &Value, ids: &mut BTreeSet<String>) -> bool {
+fn mentions(event: &Value<'_>, ids: &mut BTreeSet<String>) -> bool {
     let mut strings = Vec::new();
     for part in ["actor", "targets", "control"] {
         if let Some(value) = event.get(part) {
@@ -196,9 +197,9 @@ fn mentions(event: &Value, ids: &mut BTreeSet<String>) -> bool {
     true
 }
 
-fn collect<'a>(value: &'a Value, strings: &mut Vec<&'a str>) {
+fn collect<'a>(value: &'a Value<'_>, strings: &mut Vec<&'a str>) {
     match value {
-        Value::String(text) => strings.push(text),
+        Value::Str(text) => strings.push(text),
         Value::Array(items) => items.iter().for_each(|item| collect(item, strings)),
         Value::Object(members) => members.iter().for_each(|(name, item)| {
             strings.push(name);
@@ -224,7 +225,7 @@ fn show(proven: &Proven) {
     line(format_args!(
         "{FAINT}{:>8}{FAINT:#}  {}  {GOOD}control {GOOD:#}  {STRONG}{}{STRONG:#}  by {who}{reason}",
         proven.view.index,
-        text(event, "/time").get(..19).unwrap_or_default(),
+        moment(text(event, "/time")),
         text(event, "/metadata/summary"),
     ));
 }

@@ -3,6 +3,7 @@
 use crate::{
     connect::{connect, open_log},
     global::Global,
+    moment::moment,
     output::{self, BAD, FAINT, count, line, note, table},
     row::{print_row, print_row_of},
 };
@@ -245,7 +246,7 @@ fn show_histogram(found: &HistogramBuckets, global: &Global) -> anyhow::Result<E
     let most = found.buckets.iter().map(|bucket| bucket.count).max().unwrap_or(0).max(1);
     for bucket in &found.buckets {
         let bar = "█".repeat((bucket.count * 50).div_ceil(most) as usize);
-        let start = bucket.start.get(..16).unwrap_or(&bucket.start).replace('T', " ");
+        let start = moment(&bucket.start);
         let values =
             bucket.values.iter().map(|value| format!("{} {}", value.value, count(value.count)));
         let values = values.collect::<Vec<_>>().join(", ");

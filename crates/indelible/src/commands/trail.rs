@@ -4,11 +4,12 @@ use crate::{
     commands::search::whole,
     connect::open_log,
     global::Global,
+    moment::moment,
     output::{self, BAD, FAINT, GOOD, STRONG, line},
     when::time_from_now,
 };
 use indelible_api::{EventView, ReadConsistency};
-use serde_json::Value;
+use indelible_event::Value;
 use std::process::ExitCode;
 
 /// The log of accesses.
@@ -41,11 +42,11 @@ pub(crate) struct Trail {
 }
 
 /// A text of an event; empty, if there is none.
-pub(crate) fn text<'a>(event: &'a Value, pointer: &str) -> &'a str {
+pub(crate) fn text<'a>(event: &'a Value<'_>, pointer: &str) -> &'a str {
     event.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn target<'a>(event: &'a Value, kind: &str) -> Option<&'a str> {
+fn target<'a>(event: &'a Value<'_>, kind: &str) -> Option<&'a str> {
     let targets = event.get("targets")?.as_array()?;
     targets.iter().find(|target| text(target, "/type") == kind).map(|target| text(target, "/id"))
 }
@@ -97,7 +98,7 @@ impl Trail {
     }
 
     /// Whether the log that is asked for is meant, not a record of that name.
-    fn is_of_log(&self, event: &Value) -> bool {
+    fn is_of_log(&self, event: &Value<'_>) -> bool {
         self.log.as_deref().is_none_or(|log| target(event, "log") == Some(log))
     }
 }
@@ -146,7 +147,7 @@ pub(crate) fn print(view: &EventView) {
     line(format_args!(
         "{FAINT}{:>8}{FAINT:#}  {}  {style}{result:8}{style:#}  {STRONG}{}{STRONG:#}  {what}  {name} from {}{more}",
         view.index,
-        text(event, "/time").get(..19).unwrap_or_default(),
+        moment(text(event, "/time")),
         text(event, "/action"),
         text(event, "/context/ip"),
     ));

@@ -39,7 +39,7 @@ fn search_count_facet_histogram_view_and_follow() {
     assert!(facet.contains("15     ada") && facet.contains("27     success"), "{facet}");
     let histogram = server.ok(&["search", "prod", "--histogram", "12h"]);
     assert_eq!(histogram.lines().count(), 2, "{histogram}");
-    assert!(histogram.contains("2026-03-01 00:00          18  █"), "{histogram}");
+    assert!(histogram.contains("2026-03-01T00:00:00Z          18  █"), "{histogram}");
     let by_actor = server.ok(&["search", "prod", "--histogram", "1d", "--facet", "actor"]);
     assert!(by_actor.contains("█  ada 15, bob 15\n"), "{by_actor}");
     let two = server.run(&["search", "prod", "--histogram", "1d", "--facet", "actor,ip"]);
