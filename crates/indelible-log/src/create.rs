@@ -4,8 +4,8 @@ use crate::{
     Options,
     error::{LogError, Result, damaged},
     features,
-    keys::{self, KEY_PATH},
     manifest::{self, Manifest},
+    secret::{self, KEY_PATH},
 };
 use indelible_store::{Store, StoreError};
 use indelible_tlog::{Signer, SigningKey};
@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 /// log, and the next attempt goes on with it. A key is never replaced here: of a folder
 /// that lost its manifest it is the only copy.
 pub(crate) fn create(manifest: &Manifest, store: &dyn Store, options: &Options) -> Result<()> {
-    create_with(manifest, store, options, |origin| Ok(keys::make(origin, options)?.0))
+    create_with(manifest, store, options, |origin| Ok(secret::make(origin, options)?.0))
 }
 
 /// The same, from the seed of its key.
@@ -80,7 +80,7 @@ fn key(
         }
         Err(error) => return Err(error.into()),
     }
-    let signer = keys::read_signer(store, KEY_PATH, Some(origin), options)?;
+    let signer = secret::read_signer(store, KEY_PATH, Some(origin), options)?;
     if signer.verifying_key().name() == origin {
         Ok(signer)
     } else {

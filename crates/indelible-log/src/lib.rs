@@ -56,6 +56,7 @@ mod manifest;
 mod open;
 mod queue;
 mod seal;
+mod secret;
 mod segment;
 mod shared;
 mod statement;

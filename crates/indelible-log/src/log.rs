@@ -8,7 +8,7 @@ use crate::{
     commit::Request,
     error::Result,
     ids::IdHash,
-    keys::{self, Keys},
+    keys::Keys,
     open,
     queue::{QueueBytes, block_on},
     segment::{self, BUNDLE_RECORDS},
@@ -107,7 +107,7 @@ impl Log {
     /// # Errors
     /// [`LogError`] when the secret key cannot be read.
     pub fn derived_key(&self, purpose: &str) -> Result<Option<zeroize::Zeroizing<[u8; 32]>>> {
-        crate::keys::derive(self.shared.store.as_ref(), purpose)
+        crate::secret::derive(self.shared.store.as_ref(), purpose)
     }
 
     /// The newest key that checks its checkpoints.
@@ -134,7 +134,7 @@ impl Log {
     /// # Errors
     /// What the store, or the key store, says.
     pub fn stage_key(&self) -> Result<VerifyingKey> {
-        keys::stage(self.shared.store.as_ref(), &self.manifest.origin, &self.options)
+        crate::secret::stage(self.shared.store.as_ref(), &self.manifest.origin, &self.options)
     }
 
     /// Signs with a staged key from the next commit on, and announces it: checkpoints of
