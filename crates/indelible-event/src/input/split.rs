@@ -202,6 +202,15 @@ impl Splitter {
                     Skip::Line,
                 );
             }
+            _ => return self.in_array(byte, indent),
+        }
+        self.at += 1;
+        Step::Again
+    }
+
+    /// The same within an array, where no element begins at once.
+    fn in_array(&mut self, byte: u8, indent: usize) -> Step {
+        match (self.mode, byte) {
             (Mode::First | Mode::Comma, b']') => self.close(),
             (Mode::Element, b']') => {
                 let (start, at) = (self.at, self.at);
@@ -242,7 +251,7 @@ impl Splitter {
                     problem: "a comma is missing before this",
                 });
             }
-            (Mode::Comma, _) => {
+            (Mode::Comma | Mode::Top, _) => {
                 return self.bad_here("a comma or ] is expected here", Skip::Word);
             }
         }

@@ -1,49 +1,20 @@
 //! Taking events in: split, check, hash (in parallel with other requests); the receipts
 //! of what was appended. Knows no HTTP.
 
+mod door;
 mod receipts;
 mod split;
 
+pub(crate) use door::Door;
 pub(crate) use receipts::{Answered, Answering};
 
 use crate::{
-    access::Scope,
     background::may_block,
     error::{ApiError, Result},
     troubles::{Part, Troubles},
 };
-use indelible_event::Format;
 use indelible_log::{AppendError, Batch, Committed, Log, chain};
 use split::Staging;
-use std::sync::Arc;
-
-/// Where the events of a request go, and for whom.
-#[derive(Debug)]
-pub(crate) struct Door {
-    pub(crate) log: Arc<Log>,
-    /// The principal that is written into the records.
-    pub(crate) recorded_by: String,
-    /// What it may write.
-    pub(crate) scope: Arc<Scope>,
-    /// The format of everything, if the sender says so; else it is recognised.
-    pub(crate) format: Option<&'static dyn Format>,
-    /// Take what is good, and answer each refused event with its error.
-    pub(crate) partial: bool,
-}
-
-impl Door {
-    /// A writer narrowed to a tenant writes that tenant's events only.
-    fn check_tenant(&self, format: &dyn Format, data: &str) -> Result<()> {
-        if self.scope.is_whole() || self.scope.admits(&format.view(data)?) {
-            return Ok(());
-        }
-        let error = ApiError::new(
-            indelible_api::Code::Forbidden,
-            "this credential writes for one tenant only, and the event's tenant is another or missing",
-        );
-        Err(error.member("tenant"))
-    }
-}
 
 /// A batch ready for the log.
 #[derive(Debug)]

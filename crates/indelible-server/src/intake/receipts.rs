@@ -1,6 +1,6 @@
 //! The receipts of an append, as JSON.
 
-use super::Door;
+use super::door::Door;
 use crate::error::{ApiError, Result};
 use indelible_api::{Code, ItemError};
 use indelible_event::{Place, Timestamp, record_id};

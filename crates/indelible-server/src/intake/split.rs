@@ -1,6 +1,6 @@
 //! Taking a body apart, and staging each event that is found in it.
 
-use super::Door;
+use super::door::Door;
 use crate::error::{ApiError, Result};
 use indelible_api::{Code, ItemError, MAX_EVENTS};
 use indelible_event::{
