@@ -5,7 +5,7 @@ use crate::{
     Options,
     commit::{Current, Writer},
     error::{LogError, Result, damaged},
-    frame::{self, Found, Frame, SECTOR},
+    frame::{self, Found, Frame},
     handover,
     ids::{HotIds, IdHash, Runs},
     journal::{self, Journals},
@@ -16,10 +16,13 @@ use crate::{
     shared::{Commit, Head, OpenJournal, Position, Shared, State},
 };
 use indelible_event::record_id;
-use indelible_store::{Journal, LockGuard, Store};
+use indelible_store::{LockGuard, Store};
 use indelible_tlog::{BundleEntries, Checkpoint, Frontier, VerifyingKey, leaf_hash, root};
 use parking_lot::RwLock;
 use std::{collections::BTreeMap, sync::Arc};
+
+/// Bytes of zeros written at a time.
+const ZEROS: usize = 1 << 20;
 
 /// An opened log, before its threads run.
 pub(crate) struct Opened {
@@ -60,7 +63,6 @@ pub(crate) fn open(store: Arc<dyn Store>, options: &Options) -> Result<Opened> {
     check_known(&shared, options, &keys)?;
     // Nothing was changed but the id runs, which the segments tell; from here on it is.
     recovery.make_durable()?;
-    recovery.cut_torn()?;
     handover.settle(store.as_ref())?;
     recovery.remove_empty(store.as_ref())?;
     let next_number = journals.last().map_or(0, |last| last + 1);
@@ -148,8 +150,8 @@ struct Recovery<'a> {
     useless: Vec<u32>,
     /// The last checkpoint replayed.
     last: Option<(String, Frame)>,
-    /// Where the last frame is.
-    last_at: Option<(Arc<dyn Journal>, u64)>,
+    /// Where the last frame is, in its journal.
+    last_at: u64,
     current: Option<Current>,
     /// Size up to which a checkpoint in a segment footer vouches for records.
     vouched: u64,
@@ -159,7 +161,6 @@ struct Recovery<'a> {
 
 struct Torn {
     path: String,
-    file: Arc<dyn Journal>,
     at: u64,
     end: u64,
 }
@@ -183,7 +184,7 @@ impl<'a> Recovery<'a> {
             open: BTreeMap::new(),
             useless: Vec::new(),
             last: None,
-            last_at: None,
+            last_at: 0,
             current: None,
             vouched: sealed_head.map_or(0, |head| head.size),
             torn: None,
@@ -199,7 +200,7 @@ impl<'a> Recovery<'a> {
             match frame::read(file.as_ref(), at)? {
                 Found::Frame(found) => {
                     self.check_follows(&path, at, &found)?;
-                    self.last_at = Some((Arc::clone(&file), at));
+                    self.last_at = at;
                     at = found.end;
                     end = found.first + u64::from(found.count);
                     self.replay_frame(&path, number, found)?;
@@ -207,7 +208,7 @@ impl<'a> Recovery<'a> {
                 Found::End => break,
                 Found::Torn { end } => {
                     // Cut only once it is known that nothing follows.
-                    self.torn = Some(Torn { path: path.clone(), file: Arc::clone(&file), at, end });
+                    self.torn = Some(Torn { path: path.clone(), at, end });
                     break;
                 }
                 Found::Damaged { offset, problem } => return Err(damaged(&path, offset, problem)),
@@ -306,40 +307,35 @@ impl<'a> Recovery<'a> {
         Ok(())
     }
 
-    /// Makes durable what is about to be shown. A frame that was written and not synced,
-    /// or whose sync failed, may be whole in the system's memory and nowhere else, and
-    /// syncing alone proves nothing then: the system may take its pages for clean. So the
-    /// last frame is written again, byte for byte. Those before it were synced before it
-    /// was written.
+    /// Makes durable what is about to be shown: the last frame, and that nothing is after
+    /// it. A frame that was written and not synced, or whose sync failed, may be whole in
+    /// the system's memory and nowhere else, and syncing alone proves nothing then: the
+    /// system may take its pages for clean. So the last frame is written again, byte for
+    /// byte. Those before it were synced before it was written. What stands after it is
+    /// an incomplete frame of which nobody was told, or zeros, which may as well be in
+    /// memory alone and the incomplete frame still be on the disk: a start before this
+    /// one may have cut it and not come as far as the sync. So the rest of the journal is
+    /// always written as zeros. A journal without a whole frame is deleted instead.
     fn make_durable(&self) -> Result<()> {
-        let (Some((file, at)), Some((_, last))) = (&self.last_at, &self.last) else {
-            return Ok(());
-        };
-        let frame = file.read_vec(*at, (last.end - at) as usize)?;
-        // If we crash here each sector has its old value, which is its new one.
-        file.write_at(*at, &frame)?;
-        Ok(file.sync()?)
-    }
-
-    /// Cuts a torn frame: nobody was told of it. Its bytes become zeros again, so
-    /// that what follows is told apart from it.
-    fn cut_torn(&self) -> Result<()> {
-        let Some(Torn { path, file, at, end }) = &self.torn else { return Ok(()) };
-        tracing::warn!(
-            journal = path,
-            offset = at,
-            "cutting an incomplete frame that a crash left; nothing acknowledged is lost"
-        );
-        let zeros = vec![0; SECTOR * 256];
-        let mut from = *at;
-        while from < *end {
-            let len = (end - from).min(zeros.len() as u64);
-            file.write_at(from, &zeros[..len as usize])?;
-            from += len;
+        if let Some(Torn { path, at, end }) = &self.torn {
+            tracing::warn!(
+                journal = path,
+                from = at,
+                to = end,
+                "cutting an incomplete frame that a crash left; nothing acknowledged is lost"
+            );
         }
-        // If we crash here the frame is torn still, and is cut again.
-        file.sync()?;
-        Ok(())
+        let Some(Current { file, at: end, .. }) = &self.current else { return Ok(()) };
+        let frame = file.read_vec(self.last_at, (end - self.last_at) as usize)?;
+        // If we crash from here on each sector of the frame has its old value, which is its
+        // new one, and what follows is incomplete still, or gone.
+        file.write_at(self.last_at, &frame)?;
+        let zeros = vec![0; ZEROS];
+        for at in (*end..file.size()).step_by(ZEROS) {
+            let len = (file.size() - at).min(ZEROS as u64) as usize;
+            file.write_at(at, &zeros[..len])?;
+        }
+        Ok(file.sync()?)
     }
 
     fn remove_empty(&self, store: &dyn Store) -> Result<()> {

@@ -151,6 +151,12 @@ impl SimDisk {
         self.disk.lock().chance = n;
     }
 
+    /// One in how many calls fails or cuts the power; 0: none.
+    #[must_use]
+    pub fn chance(&self) -> u64 {
+        self.disk.lock().chance
+    }
+
     /// Number of calls so far that changed something.
     #[must_use]
     pub fn calls(&self) -> u64 {
@@ -175,13 +181,19 @@ impl SimDisk {
         let cut = {
             let mut disk = self.disk.lock();
             let cut = !disk.powered || disk.random.one_in(2);
-            disk.locked = false;
             disk.note(u64::from(cut));
             cut
         };
         if cut {
             self.power_cycle();
+        } else {
+            self.end_process();
         }
+    }
+
+    /// Ends the process; the system goes on and its memory is as it was.
+    pub fn end_process(&self) {
+        self.disk.lock().locked = false;
     }
 
     /// Cuts the power and starts again: unsynced sectors survive or not, each by chance.
