@@ -219,12 +219,15 @@ pub fn run_seed(seed: u64) -> Outcome {
             disk.misbehave(40);
         }
         let count = 1 + random.below(3);
-        let batches = (0..count)
+        let mut batches: Vec<Batch> = (0..count)
             .map(|_| {
                 let records = 1 + random.below(5);
                 batch(&mut random, &mut next_id, records)
             })
             .collect();
+        if random.one_in(3) {
+            batches.extend(attached(&log, &mut random, &mut next_id));
+        }
         going &= commit(&mut log, batches, &mut promises);
         match log.seal() {
             Ok(true) => outcome.sealed += 1,
@@ -244,6 +247,22 @@ pub fn run_seed(seed: u64) -> Outcome {
     outcome.acknowledged = log.head().size;
     outcome.trace = disk.trace();
     outcome
+}
+
+/// A record that names an attachment, of which others may know already. Storing it is
+/// tried again when it fails, as a sender does.
+fn attached(log: &Stepper, random: &mut Random, next_id: &mut u64) -> Option<Batch> {
+    let data = format!("{{\"attachment\":{}}}", random.below(8));
+    let stored = (0..3).find_map(|_| log.attach(data.as_bytes()).ok())?;
+    let header = RecordHeader::new(Timestamp::from_micros(0), "sim", NATIVE);
+    let mut batch = Batch::new();
+    *next_id += 1;
+    let pushed =
+        batch.push_event(&header, &format!("id-{next_id}"), true, Payload::Attachment(stored));
+    if let Err(error) = pushed {
+        panic!("a batch of one has room: {error}");
+    }
+    Some(batch)
 }
 
 fn tiny_batch(next_id: &mut u64, records: u64) -> Batch {
