@@ -5,10 +5,12 @@
 //! A run answers with *candidates*; whether a candidate has the id is decided by
 //! reading the record.
 
+mod check;
 mod filter;
 mod hash;
 mod hot;
 
+pub(crate) use check::{pairs, short};
 pub(crate) use hash::IdHash;
 pub(crate) use hot::HotIds;
 
@@ -131,23 +133,6 @@ impl Runs {
             superseded.extend(runs.splice(row, [Arc::new(merged)]).map(|run| run.path.clone()));
         }
         Ok((Self { runs }, superseded))
-    }
-
-    /// Checks every byte of every run.
-    pub(crate) fn verify_all(store: &dyn Store) -> Result<u64> {
-        let mut bytes = 0;
-        for path in store.list("ids")? {
-            let (first, segments) =
-                coverage(&path).ok_or_else(|| damaged(&path, 0, "not the name of an id run"))?;
-            let run = match Run::open(store, first, segments) {
-                // Merged away by a running server since it was listed.
-                Err(crate::LogError::Store(StoreError::NotFound { .. })) => continue,
-                other => other?,
-            };
-            run.verify()?;
-            bytes += run.blob.size();
-        }
-        Ok(bytes)
     }
 }
 
@@ -345,27 +330,6 @@ impl Run {
         let count = PAGE.min(self.entries - first);
         let bytes = self.blob.read_vec(HEADER_LEN as u64 + 8 * first, 8 * count as usize)?;
         Ok(bytes.as_chunks().0.iter().map(|entry| u64::from_le_bytes(*entry)).collect())
-    }
-
-    /// Reads every byte.
-    fn verify(&self) -> Result<()> {
-        let mut crc = 0;
-        for page in 0..self.entries.div_ceil(PAGE) {
-            let bytes: Vec<u8> =
-                self.page(page)?.iter().flat_map(|entry| entry.to_le_bytes()).collect();
-            crc = crc32c::crc32c_append(crc, &bytes);
-        }
-        for block in 0..self.blocks {
-            let at = self.filter_at() + block * Block::LEN;
-            self.checked(block, &self.blob.read_vec(at, Block::LEN as usize)?)?;
-        }
-        let trailer =
-            self.blob.read_vec(self.filter_at() + self.blocks * Block::LEN, TRAILER_LEN)?;
-        if Fields::new(&trailer).u32() == Some(crc) {
-            Ok(())
-        } else {
-            Err(damaged(&self.path, HEADER_LEN as u64, "entries do not match their checksum"))
-        }
     }
 }
 

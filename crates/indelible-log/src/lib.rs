@@ -57,8 +57,8 @@ mod seal;
 mod segment;
 mod shared;
 mod stepper;
+pub mod stored;
 mod threads;
-pub mod verify;
 
 pub use batch::{Batch, BatchError, Committed, MAX_BATCH_BYTES, MAX_BATCH_RECORDS, Placed};
 pub use data_dir::{DataDir, check_log_name};

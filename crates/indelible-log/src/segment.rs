@@ -141,7 +141,18 @@ thread_local! {
     static DECOMPRESSOR: std::cell::RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { std::cell::RefCell::new(None) };
 }
 
+/// Whether these bytes are one frame of data: with others, which decompress to nothing,
+/// somebody could keep what no hash covers.
+fn is_one_frame(packed: &[u8]) -> bool {
+    const MAGIC: [u8; 4] = 0xfd2f_b528_u32.to_le_bytes();
+    packed.starts_with(&MAGIC)
+        && zstd::zstd_safe::find_frame_compressed_size(packed) == Ok(packed.len())
+}
+
 fn decompress(packed: &[u8], raw_len: usize) -> Option<Vec<u8>> {
+    if !is_one_frame(packed) {
+        return None;
+    }
     DECOMPRESSOR.with_borrow_mut(|kept| {
         if kept.is_none() {
             *kept = zstd::bulk::Decompressor::new().ok();

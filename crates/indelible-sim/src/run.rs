@@ -4,9 +4,9 @@ use crate::{Fault, Mode, Random, SimDisk};
 use indelible_event::{NATIVE, Payload, RecordHeader, Timestamp};
 use indelible_log::{
     AppendError, Batch, Clock, Committed, Head, Kind, Options, Placed, Stepper, chain,
-    verify::verify_store,
 };
 use indelible_tlog::{SigningKey, VerifyingKey};
+use indelible_verify::verify_store;
 use std::sync::Arc;
 
 const ORIGIN: &str = "sim.example/log";

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 /// The only allowed edges between our crates (docs: ARCHITECTURE.md, code map).
 /// Development dependencies are free; a crate named here may not exist yet.
-const EDGES: [(&str, &[&str]); 12] = [
+const EDGES: [(&str, &[&str]); 13] = [
     ("indelible-tlog", &[]),
     ("indelible-event", &[]),
     ("indelible-store", &[]),
@@ -13,6 +13,17 @@ const EDGES: [(&str, &[&str]); 12] = [
     ("indelible-query", &["indelible-event"]),
     ("indelible-index", &["indelible-event", "indelible-log", "indelible-query"]),
     ("indelible-api", &["indelible-tlog", "indelible-event"]),
+    (
+        "indelible-verify",
+        &[
+            "indelible-tlog",
+            "indelible-event",
+            "indelible-store",
+            "indelible-log",
+            "indelible-api",
+            "indelible-query",
+        ],
+    ),
     (
         "indelible-server",
         &[
@@ -36,9 +47,19 @@ const EDGES: [(&str, &[&str]); 12] = [
             "indelible-api",
             "indelible-server",
             "indelible-client",
+            "indelible-verify",
         ],
     ),
-    ("indelible-sim", &["indelible-tlog", "indelible-event", "indelible-store", "indelible-log"]),
+    (
+        "indelible-sim",
+        &[
+            "indelible-tlog",
+            "indelible-event",
+            "indelible-store",
+            "indelible-log",
+            "indelible-verify",
+        ],
+    ),
     ("xtask", &[]),
 ];
 

@@ -1,8 +1,9 @@
 //! Flipping any single byte in any stored file of a small log is found.
 
 use crate::{create, event, verify};
-use indelible_log::{Kind, LogError, verify::verify_store};
+use indelible_log::{Kind, LogError};
 use indelible_store::{LocalStore, MemoryStore, Store};
+use indelible_verify::verify_store;
 
 #[test]
 fn every_flipped_byte_of_every_file_is_found() {

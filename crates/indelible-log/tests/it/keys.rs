@@ -1,12 +1,11 @@
 //! Keys that are replaced, and keys that are kept elsewhere.
 
 use crate::{TestClock, options, verify};
-use indelible_log::{
-    AppendError, DataDir, KeyStore, Kind, Log, LogError, Options, StageError, verify::FindingKind,
-};
+use indelible_log::{AppendError, DataDir, KeyStore, Kind, Log, LogError, Options, StageError};
 use indelible_tlog::{
     Checkpoint, Note, NoteSignature, SignError, Signer, SigningKey, VerifyingKey,
 };
+use indelible_verify::FindingKind;
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,

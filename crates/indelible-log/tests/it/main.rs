@@ -7,12 +7,10 @@ mod keys;
 mod recovery;
 mod sealing;
 
-use indelible_log::{
-    Batch, Clock, DataDir, Kind, Log, Options, Placed,
-    verify::{Verdict, verify_store},
-};
+use indelible_log::{Batch, Clock, DataDir, Kind, Log, Options, Placed};
 use indelible_store::Store;
 use indelible_tlog::{Checkpoint, Signer as _, SigningKey, VerifyingKey};
+use indelible_verify::{Verdict, verify_store};
 use std::{
     path::Path,
     sync::{

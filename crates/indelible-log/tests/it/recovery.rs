@@ -1,9 +1,7 @@
 use crate::{append_raw, assert_holds, create, event, options, reopen, sign, verify};
-use indelible_log::{
-    DataDir, Kind, KnownCheckpoint, Log, LogError, Options,
-    verify::{FindingKind, verify_store},
-};
+use indelible_log::{DataDir, Kind, KnownCheckpoint, Log, LogError, Options};
 use indelible_store::StoreError;
+use indelible_verify::{FindingKind, verify_store};
 use std::{
     fs,
     os::unix::fs::FileExt,

@@ -2,11 +2,9 @@ use crate::{
     append_raw, assert_holds, create, event, options, recovery::copy_folder, reopen, sign, verify,
 };
 use indelible_event::format_named;
-use indelible_log::{
-    AppendError, Batch, Kind, KnownCheckpoint, Log, LogError, Options,
-    verify::{FindingKind, verify_store},
-};
+use indelible_log::{AppendError, Batch, Kind, KnownCheckpoint, Log, LogError, Options};
 use indelible_tlog::TilePath;
+use indelible_verify::{FindingKind, verify_store};
 use std::{
     fs,
     path::Path,

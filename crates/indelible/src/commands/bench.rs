@@ -10,9 +10,10 @@ use crate::{
     output::{self, FAINT, STRONG, count, line},
 };
 use anyhow::Context as _;
-use indelible_log::{Batch, DataDir, Kind, Log, Options, verify::verify_store};
+use indelible_log::{Batch, DataDir, Kind, Log, Options};
 use indelible_server::access_cost;
 use indelible_tlog::VerifyingKey;
+use indelible_verify::verify_store;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,

@@ -8,9 +8,10 @@ use crate::{
 use anyhow::Context as _;
 use indelible_api::{CreateToken, Grant, LogInfo, Role};
 use indelible_client::{AppendOptions, Client, Credentials, LogClient};
-use indelible_log::{DataDir, Options, verify::verify_store};
+use indelible_log::{DataDir, Options};
 use indelible_server::{AccessConfig, Config, IndexOptions, Limits, Server};
 use indelible_tlog::VerifyingKey;
+use indelible_verify::verify_store;
 use std::{
     fs,
     io::Write as _,

@@ -10,12 +10,10 @@ use crate::{
 };
 use anyhow::{Context as _, bail};
 use indelible_client::{ClientError, UrlFault, UrlVerdict, verify_url};
-use indelible_log::{
-    DataDir, chain,
-    verify::{Coverage, FindingKind, Verdict, verify_store},
-};
+use indelible_log::{DataDir, chain};
 use indelible_store::LocalStore;
 use indelible_tlog::{OfflineError, OfflineProof, VerifyingKey};
+use indelible_verify::{Coverage, FindingKind, Verdict, verify_store};
 use serde_json::json;
 use std::{
     path::{Path, PathBuf},
@@ -242,7 +240,7 @@ fn check_site(path: &Path, name: &str, key: &VerifyingKey, verdict: &mut Verdict
     let other_key =
         verdict.findings.iter().any(|finding| finding.kind == FindingKind::Unverifiable);
     let kind = if other_key { FindingKind::Unverifiable } else { FindingKind::Altered };
-    verdict.findings.push(indelible_log::verify::Finding {
+    verdict.findings.push(indelible_verify::Finding {
         kind,
         index: None,
         message: format!("site: {problem}"),

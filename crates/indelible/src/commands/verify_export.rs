@@ -11,8 +11,8 @@ use indelible_api::{
     Manifest, csv_row, ocsf_line, row,
 };
 use indelible_event::{Attachment, Envelope, Payload, Timestamp, format_named};
-use indelible_log::verify::FindingKind;
 use indelible_tlog::{Checkpoint, Hash, OfflineProof, VerifyingKey, leaf_hash};
+use indelible_verify::FindingKind;
 use parquet::{
     file::reader::{FileReader as _, SerializedFileReader},
     record::Field,

@@ -3,8 +3,9 @@
 
 use crate::{Process, beside, event, indelible, text, write_private};
 use indelible_client::{Client, Credentials};
-use indelible_log::{Clock, DataDir, Options, verify::verify_store};
+use indelible_log::{Clock, DataDir, Options};
 use indelible_server::{AccessConfig, Config, IndexOptions, Limits, Server};
+use indelible_verify::verify_store;
 use serde_json::{Value, json};
 use std::{
     fs,

@@ -2,8 +2,9 @@
 
 use crate::{Process, event};
 use indelible_client::{AppendOptions, LogClient, VerifiedReceipt};
-use indelible_log::{DataDir, verify::verify_store};
+use indelible_log::DataDir;
 use indelible_tlog::{OfflineProof, VerifyingKey};
+use indelible_verify::verify_store;
 use std::{
     sync::{Arc, Mutex},
     time::{Duration, SystemTime, UNIX_EPOCH},
