@@ -103,6 +103,14 @@ impl KeyRing {
         Ok(note)
     }
 
+    /// The note of a text that is no checkpoint, by the newest key. Its second line is
+    /// the origin, where a checkpoint has a number.
+    pub(crate) fn sign_derived(&self, text: &str) -> Result<String> {
+        let newest = self.later.last().unwrap_or(&self.first);
+        let line = newest.signer.sign_text(text).map_err(|e| LogError::Signing(e.0))?;
+        Ok(format!("{text}\n{line}"))
+    }
+
     /// The ring with one more key, its announcement durable.
     pub(crate) fn with(
         &self,

@@ -7,17 +7,16 @@ use crate::{
     error::{LogError, Result, damaged},
     frame::{self, Found, Frame},
     handover,
-    ids::{HotIds, IdHash, Runs},
+    ids::{HotIds, IdHash, Runs, ids_of},
     journal::{self, Journals},
     keys::KeyRing,
     manifest::{Kind, Manifest},
-    seal::read_bundle,
-    segment::{self, SEGMENT_BUNDLES, SEGMENT_LEVEL, Segment, Trailer},
+    segment::{self, SEGMENT_LEVEL, Segment, Trailer},
     shared::{Commit, Head, OpenJournal, Position, Shared, State},
 };
 use indelible_event::record_id;
 use indelible_store::{LockGuard, Store};
-use indelible_tlog::{BundleEntries, Checkpoint, Frontier, VerifyingKey, leaf_hash, root};
+use indelible_tlog::{BundleEntries, Checkpoint, Frontier, Hash, VerifyingKey, leaf_hash, root};
 use parking_lot::RwLock;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -47,7 +46,8 @@ pub(crate) fn open(store: Arc<dyn Store>, options: &Options) -> Result<Opened> {
         recovery.replay(store.as_ref(), *number)?;
     }
     let head = recovery.check_head(sealed_head)?;
-    let runs = rebuild_runs(store.as_ref(), segments.len() as u64)?;
+    let roots: Vec<Hash> = segments.iter().map(|trailer| trailer.root).collect();
+    let runs = rebuild_runs(store.as_ref(), &ring, &roots)?;
     let mut state = State::sealed_only(Arc::clone(&head), segments, runs);
     let mut hot = HotIds::default();
     for (first, commit, ids) in std::mem::take(&mut recovery.commits) {
@@ -59,7 +59,8 @@ pub(crate) fn open(store: Arc<dyn Store>, options: &Options) -> Result<Opened> {
         });
     }
     state.journals = std::mem::take(&mut recovery.open);
-    let shared = Arc::new(Shared::new(Arc::clone(&store), state, hot));
+    let ring = Arc::new(RwLock::new(Arc::new(ring.clone())));
+    let shared = Arc::new(Shared::new(Arc::clone(&store), state, hot, Arc::clone(&ring)));
     check_known(&shared, options, &keys)?;
     // Nothing was changed but the id runs, which the segments tell; from here on it is.
     recovery.make_durable()?;
@@ -71,7 +72,7 @@ pub(crate) fn open(store: Arc<dyn Store>, options: &Options) -> Result<Opened> {
         frontier: recovery.frontier,
         current: recovery.current,
         shared,
-        keys: Arc::new(RwLock::new(Arc::new(ring))),
+        keys: ring,
         clock: Arc::clone(&options.clock),
         buffer: Vec::new(),
         stopped: None,
@@ -390,8 +391,9 @@ impl<'a> Recovery<'a> {
 }
 
 /// Opens the id runs, and rebuilds from the segments what is missing.
-fn rebuild_runs(store: &dyn Store, sealed: u64) -> Result<Runs> {
-    let mut runs = Runs::open(store, sealed)?;
+fn rebuild_runs(store: &dyn Store, ring: &KeyRing, roots: &[Hash]) -> Result<Runs> {
+    let sealed = roots.len() as u64;
+    let mut runs = Runs::open(store, &ring.verifying_keys(), roots)?;
     if runs.covered() < sealed {
         tracing::info!(
             from = runs.covered(),
@@ -400,13 +402,8 @@ fn rebuild_runs(store: &dyn Store, sealed: u64) -> Result<Runs> {
         );
     }
     for number in runs.covered()..sealed {
-        let segment = Segment::open(store, number)?;
-        let footer = segment.footer()?;
-        let mut ids = Vec::new();
-        for bundle in 0..SEGMENT_BUNDLES {
-            read_bundle(&segment.bundle(&footer, bundle)?, &mut ids);
-        }
-        let (next, superseded) = runs.with_segment(store, number, ids.into_iter())?;
+        let (root, ids) = ids_of(store, number)?;
+        let (next, superseded) = runs.with_segment(store, ring, (number, root), ids.into_iter())?;
         for path in superseded {
             store.delete(&path)?;
         }

@@ -11,6 +11,7 @@ use crate::{
 use indelible_event::record_id;
 use indelible_store::StoreError;
 use indelible_tlog::{BundleEntries, Hash, NodeReader, leaf_hash};
+use std::sync::Arc;
 
 /// Seals the next segment if all its records are committed. Returns whether it did.
 pub(crate) fn seal_next(shared: &Shared) -> Result<bool> {
@@ -33,7 +34,10 @@ pub(crate) fn seal_next(shared: &Shared) -> Result<bool> {
     // If we crash here the journals still hold the records; the segment is compared with
     // them at the next start.
     let runs = shared.state.read().runs.clone();
-    let (runs, superseded) = runs.with_segment(shared.store.as_ref(), number, ids.into_iter())?;
+    let keys = Arc::clone(&shared.keys.read());
+    let new = (number, segment.trailer.root);
+    let (runs, superseded) =
+        runs.with_segment(shared.store.as_ref(), &keys, new, ids.into_iter())?;
     // If we crash here the run is there or is rebuilt from the segment.
     let done = shared.publish_seal(segment.trailer.clone(), runs);
     // If we crash here recovery finds runs that are merged and journals whose records are
@@ -113,7 +117,7 @@ fn read_back(shared: &Shared, segment: &Segment) -> Result<Vec<Option<IdHash>>> 
 }
 
 /// Leaf hashes of a bundle; pushes the hashes of its records' ids.
-pub(crate) fn read_bundle(raw: &[u8], ids: &mut Vec<Option<IdHash>>) -> Vec<Hash> {
+fn read_bundle(raw: &[u8], ids: &mut Vec<Option<IdHash>>) -> Vec<Hash> {
     BundleEntries::new(raw)
         .filter_map(std::result::Result::ok)
         .map(|record| {

@@ -8,6 +8,7 @@ use crate::{
     cache::Cache,
     error::{LogError, Result, damaged},
     ids::{HotIds, IdHash, Runs},
+    keys::KeyRing,
     segment::{
         self, BUNDLE_LEVEL, BUNDLE_RECORDS, Footer, SEGMENT_LEVEL, SEGMENT_RECORDS, Segment,
         Trailer,
@@ -131,6 +132,8 @@ pub(crate) struct OpenSegment {
 pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) state: RwLock<State>,
+    /// The keys in force; replaced whole when a key is.
+    pub(crate) keys: Arc<RwLock<Arc<KeyRing>>>,
     /// Ids that no run covers yet, of commits in flight too. Written by the sequencer.
     pub(crate) hot: Mutex<HotIds>,
     /// Why the last attempt to seal failed, until one succeeds.
@@ -212,10 +215,16 @@ impl State {
 }
 
 impl Shared {
-    pub(crate) fn new(store: Arc<dyn Store>, state: State, hot: HotIds) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        state: State,
+        hot: HotIds,
+        keys: Arc<RwLock<Arc<KeyRing>>>,
+    ) -> Self {
         Self {
             store,
             state: RwLock::new(state),
+            keys,
             hot: Mutex::new(hot),
             sealing_error: Mutex::default(),
             open_segments: Cache::new(OPEN_SEGMENTS),
@@ -261,6 +270,17 @@ impl Shared {
             state.journals.remove(number);
         }
         done
+    }
+
+    /// Makes runs anew that were found bad. Only the sealer changes what runs there are.
+    pub(crate) fn repair_runs(&self) -> Result<()> {
+        loop {
+            let runs = Arc::clone(&self.state.read().runs);
+            let Some(bad) = runs.bad() else { return Ok(()) };
+            let keys = Arc::clone(&self.keys.read());
+            let rebuilt = runs.rebuilt(self.store.as_ref(), &keys, bad)?;
+            self.state.write().runs = Arc::new(rebuilt);
+        }
     }
 
     pub(crate) fn open_segment(&self, number: u64) -> Result<Arc<OpenSegment>> {
@@ -349,7 +369,7 @@ impl Shared {
         // The hot ids first: what leaves them is in the runs by then.
         let mut found = self.hot.lock().candidates(id);
         let runs = Arc::clone(&self.state.read().runs);
-        found.extend(runs.candidates(id)?);
+        found.extend(runs.candidates(self.store.as_ref(), id)?);
         Ok(found)
     }
 
