@@ -14,7 +14,7 @@ use indelible_event::{Attachment, Envelope, Payload};
 use indelible_store::{Journal, StoreError};
 use indelible_tlog::{Checkpoint, Frontier, leaf_hash};
 use parking_lot::RwLock;
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 use tokio::sync::OwnedSemaphorePermit;
 
 /// Answers one batch.
@@ -271,12 +271,14 @@ impl Writer {
         let checkpoint = Checkpoint::new(origin, frontier.size(), frontier.root());
         match keys.sign(&checkpoint, time_us) {
             Ok(note) => {
+                *self.shared.signing_error.lock() = None;
                 let (size, root) = (checkpoint.size, checkpoint.root);
                 Ok(Arc::new(Head { size, root, note: note.into(), time_us }))
             }
             Err(error) => {
                 let reason: Arc<str> = chain(&error).into();
                 tracing::error!(error = %reason, "a commit was refused");
+                *self.shared.signing_error.lock() = Some((Instant::now(), Arc::clone(&reason)));
                 Err(CommitError::Batch(AppendError::Signing(reason)))
             }
         }

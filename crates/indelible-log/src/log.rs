@@ -22,12 +22,14 @@ use indelible_tlog::{
     inclusion_proof, leaf_hash, root,
 };
 use parking_lot::Mutex;
-use std::{ops::Range, sync::Arc, thread::JoinHandle};
+use std::{ops::Range, sync::Arc, thread::JoinHandle, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use uuid::Uuid;
 
 /// Most bytes of one event; more than a record holds goes to an attachment.
 const MAX_EVENT_BYTES: usize = 16 << 20;
+/// How long a commit that could not be signed is told of.
+const SIGNING_TROUBLE: Duration = Duration::from_secs(30);
 
 /// An open log: the one writer of its store, and any number of readers.
 /// Cheap to share behind an [`Arc`]; closed by [`Log::close`] or when dropped.
@@ -97,6 +99,9 @@ pub struct Stats {
     pub unsealed_segments: u64,
     /// Why the last attempt to seal failed, until one succeeds.
     pub sealing_error: Option<Arc<str>>,
+    /// Why a commit could not be signed in the last half minute, if none was since. Only
+    /// so long: the next append tells, and somebody has to send it.
+    pub signing_error: Option<Arc<str>>,
 }
 
 impl Log {
@@ -195,6 +200,13 @@ impl Log {
             sealed_record_bytes: state.sealed_record_bytes(),
             unsealed_segments: state.unsealed_segments(),
             sealing_error: self.shared.sealing_error.lock().clone(),
+            signing_error: self
+                .shared
+                .signing_error
+                .lock()
+                .as_ref()
+                .filter(|(when, _)| when.elapsed() < SIGNING_TROUBLE)
+                .map(|(_, reason)| Arc::clone(reason)),
         }
     }
 

@@ -20,6 +20,7 @@ use parking_lot::{Mutex, RwLock};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
+    time::Instant,
 };
 
 /// Segments kept open with their footers (about 12 KiB each).
@@ -138,6 +139,8 @@ pub(crate) struct Shared {
     pub(crate) hot: Mutex<HotIds>,
     /// Why the last attempt to seal failed, until one succeeds.
     pub(crate) sealing_error: Mutex<Option<Arc<str>>>,
+    /// When a commit last could not be signed, and why, until one is.
+    pub(crate) signing_error: Mutex<Option<(Instant, Arc<str>)>>,
     open_segments: Cache<u64, Arc<OpenSegment>>,
     bundles: Cache<u64, Arc<Vec<u8>>>,
 }
@@ -227,6 +230,7 @@ impl Shared {
             keys,
             hot: Mutex::new(hot),
             sealing_error: Mutex::default(),
+            signing_error: Mutex::default(),
             open_segments: Cache::new(OPEN_SEGMENTS),
             bundles: Cache::new(BUNDLE_CACHE_BYTES),
         }

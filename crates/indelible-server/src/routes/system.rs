@@ -23,10 +23,17 @@ pub(crate) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Every log is open and accepts appends.
+/// Every log is open, accepts appends, and has signed its last commit.
 #[utoipa::path(get, path = "/readyz", tag = "system", responses((status = 200, body = String), (status = 503, body = indelible_api::ErrorBody)))]
 pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str> {
-    match app.logs().iter().find(|(_, log)| log.stopped().is_some()) {
+    let logs = app.logs();
+    match logs.iter().find(|(_, log)| log.stopped().is_some()) {
+        None if logs.iter().any(|(_, log)| log.stats().signing_error.is_some()) => {
+            Err(ApiError::new(
+                Code::Overloaded,
+                "a log's signing key cannot be used now; the server's log says which",
+            ))
+        }
         None => Ok("ready\n"),
         // Whoever asks is not known: no names.
         Some(_) => Err(ApiError::new(
