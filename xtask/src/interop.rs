@@ -1,7 +1,9 @@
 //! Programs we did not write judge a running server: Tessera's `fsck` and the Go
-//! reference implementation of signed notes and proofs.
+//! reference implementation of signed notes and proofs. A reader written from
+//! docs/formats.md alone judges its directory.
 
 use crate::{
+    reader,
     run::{root, run, step},
     running::{Running, announced_url},
 };
@@ -48,6 +50,10 @@ pub(crate) fn judge() -> anyhow::Result<()> {
     step("fsck accepts the log while it grows", || tools.fsck_while_growing(&server.1))?;
     step("golang.org/x/mod/sumdb accepts proofs and checkpoints", || tools.check(&server.1))?;
     drop(server);
+    let server = tools.serve()?;
+    step("replace the key and append what is an attachment", || tools.rotate(&server.1))?;
+    drop(server);
+    reader::judge(&tools.indelible, &tools.folder)?;
     let server = tools.serve()?;
     step("fsck accepts the log after a restart", || tools.fsck(&server.1, true))?;
     step("golang.org/x/mod/sumdb accepts it after a restart", || tools.check(&server.1))?;
@@ -116,6 +122,25 @@ impl Tools {
             .output()?;
         anyhow::ensure!(output.status.success(), "indelible {} failed", arguments.join(" "));
         Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// A second key, which signs alone from now on, and an event too large for a record.
+    fn rotate(&self, url: &str) -> anyhow::Result<()> {
+        let operator = fs::read_to_string(self.folder.join("operator"))?;
+        let rotate = ["key", "rotate", "prod", "--overlap", "0"];
+        self.client(url, operator.trim(), &rotate)?;
+        fs::copy(self.key(), self.folder.join("prod.old.vkey"))?;
+        fs::write(self.key(), self.output(&["key", "show", "prod"])?)?;
+        let path = self.folder.join("large.ndjson");
+        let large = "x".repeat(70_000);
+        fs::write(
+            &path,
+            format!(
+                r#"{{"id":"large","time":"2026-03-01T12:00:00Z","action":"interop.tested","actor":{{"type":"service","id":"xtask"}},"outcome":{{"result":"success"}},"metadata":{{"large":"{large}"}}}}"#
+            ) + "\n",
+        )?;
+        self.output(&["append", "prod", &path.display().to_string()])?;
+        self.append(RECORDS + 20_000, 100)
     }
 
     fn output(&self, arguments: &[&str]) -> anyhow::Result<String> {

@@ -3,6 +3,7 @@
 mod hostile;
 mod interop;
 mod postgres;
+mod reader;
 mod run;
 mod running;
 mod setup;

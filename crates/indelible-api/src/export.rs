@@ -97,17 +97,24 @@ pub struct Export {
     /// What it is, if it is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<Manifest>,
+    /// The manifest as the log signed it, a signed note: kept beside the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<String>,
 }
 
-/// What an export is: kept beside its file.
+/// What an export is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Manifest {
-    /// Version of the manifest: 1.
+    /// Version of the manifest: 2.
     pub v: u64,
+    /// What wrote the file, and its version.
+    pub written_by: String,
     /// Name of the log.
     pub log: String,
     /// Its origin.
     pub origin: String,
+    /// Whether its records are any bytes, without envelope.
+    pub raw: bool,
     /// The query.
     pub q: String,
     /// Format of the file.
@@ -150,7 +157,8 @@ pub struct ExportLine {
 /// What proves a record; present in exports with proofs.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Evidence {
-    /// The bytes of the record, exactly as they were hashed.
+    /// The bytes of the record, exactly as they were hashed; after `base64:` in base64
+    /// where they are no text, or none that can stand so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<String>,
     /// The bytes of the attachment that the record refers to, if it does.

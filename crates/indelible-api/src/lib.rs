@@ -5,12 +5,14 @@
 mod access;
 mod code;
 mod export;
+mod record_name;
 mod search;
 mod types;
 
 pub use access::*;
 pub use code::Code;
 pub use export::*;
+pub use record_name::{RecordName, RecordNameError};
 pub use search::*;
 pub use types::*;
 

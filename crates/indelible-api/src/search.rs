@@ -4,6 +4,29 @@ use crate::EventView;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+/// What a search waits for: the index is about a second behind its log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ReadConsistency {
+    /// Until everything is searched that was in the log when the question came; for some
+    /// seconds at most, and not at all where the index cannot go on. `searched` says how far
+    /// it came.
+    #[default]
+    Head,
+    /// Nothing.
+    Now,
+}
+
+/// How much of the logs an answer rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Searched {
+    /// Whether all was searched that was in the logs when the question came. If not, there
+    /// may be more than the answer says.
+    pub whole: bool,
+    /// The logs.
+    pub logs: Vec<SearchedLog>,
+}
+
 /// A page of what a query found.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct SearchPage {
@@ -11,13 +34,8 @@ pub struct SearchPage {
     pub items: Vec<EventView>,
     /// Cursor of the next page; null at the end.
     pub next: Option<String>,
-    /// Records of the log that were searched: the index may be a second behind.
-    pub indexed: u64,
-    /// Records of the log.
-    pub size: u64,
-    /// Why the index does not go on, if that is so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub problem: Option<String>,
+    /// What was searched.
+    pub searched: Searched,
 }
 
 /// A page of what a query found in several logs.
@@ -27,8 +45,8 @@ pub struct LogsPage {
     pub items: Vec<LogEvent>,
     /// Cursor of the next page; null at the end.
     pub next: Option<String>,
-    /// The logs that were searched.
-    pub logs: Vec<SearchedLog>,
+    /// What was searched.
+    pub searched: Searched,
 }
 
 /// An event, and whose.
@@ -46,9 +64,10 @@ pub struct LogEvent {
 pub struct SearchedLog {
     /// Its name.
     pub log: String,
-    /// Records of it that were searched: the index may be a second behind.
+    /// Records of it that were searched.
     pub indexed: u64,
-    /// Records of it.
+    /// Records of it when the question came; of a later page, newest first, those that it
+    /// can be about.
     pub size: u64,
     /// Why its index does not go on, if that is so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,6 +81,9 @@ pub struct CountRequest {
     /// The query; all records, if empty.
     #[serde(default)]
     pub q: String,
+    /// What is waited for.
+    #[serde(default)]
+    pub consistency: ReadConsistency,
 }
 
 /// The answer.
@@ -69,11 +91,8 @@ pub struct CountRequest {
 pub struct Count {
     /// Records found.
     pub count: u64,
-    /// Records that were searched.
-    pub indexed: u64,
-    /// The logs that were searched, if several were.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub logs: Vec<SearchedLog>,
+    /// What was searched.
+    pub searched: Searched,
 }
 
 /// The values of fields in what a query finds.
@@ -83,6 +102,9 @@ pub struct FacetsRequest {
     /// The query; all records, if empty.
     #[serde(default)]
     pub q: String,
+    /// What is waited for.
+    #[serde(default)]
+    pub consistency: ReadConsistency,
     /// Fields: action, actor, actor.type, by, category, format, ip, outcome,
     /// target.type, tenant.
     pub fields: Vec<String>,
@@ -96,11 +118,8 @@ pub struct FacetsRequest {
 pub struct Facets {
     /// One for each field, in order.
     pub facets: Vec<FacetValues>,
-    /// Records that were searched.
-    pub indexed: u64,
-    /// The logs that were searched, if several were.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub logs: Vec<SearchedLog>,
+    /// What was searched.
+    pub searched: Searched,
 }
 
 /// The values of one field.
@@ -130,6 +149,9 @@ pub struct HistogramRequest {
     /// The query; all records, if empty.
     #[serde(default)]
     pub q: String,
+    /// What is waited for.
+    #[serde(default)]
+    pub consistency: ReadConsistency,
     /// Length of a bucket: a number and s, m, h, d or w.
     pub interval: String,
     /// Count the values of this field in each bucket.
@@ -145,11 +167,8 @@ pub struct HistogramRequest {
 pub struct HistogramBuckets {
     /// Buckets that are not empty, oldest first.
     pub buckets: Vec<Bucket>,
-    /// Records that were searched.
-    pub indexed: u64,
-    /// The logs that were searched, if several were.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub logs: Vec<SearchedLog>,
+    /// What was searched.
+    pub searched: Searched,
 }
 
 /// One bucket.

@@ -66,6 +66,9 @@ pub struct LogKey {
     pub vkey: String,
     /// Until when it signs, if it was replaced.
     pub signs_until: Option<String>,
+    /// The signed note by which the key before it announces it, and says from which size it
+    /// signs; null for the first key.
+    pub announcement: Option<String>,
 }
 
 /// A page of a list.

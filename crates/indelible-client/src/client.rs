@@ -6,7 +6,7 @@ use crate::{
 };
 use indelible_api::{
     Count, CountRequest, CreateLog, Facets, FacetsRequest, HistogramBuckets, HistogramRequest,
-    LogInfo, LogsPage, Page,
+    LogInfo, LogsPage, Page, ReadConsistency,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{
@@ -150,7 +150,7 @@ impl Client {
         oldest_first: bool,
         limit: usize,
         after: Option<&str>,
-        at_head: bool,
+        consistency: ReadConsistency,
     ) -> Result<LogsPage> {
         let request = self.request(Method::GET, "/v1/events").query(&(
             ("logs", logs),
@@ -158,7 +158,7 @@ impl Client {
             ("order", order(oldest_first)),
             ("limit", limit),
             ("after", after),
-            ("consistency", at_head.then_some("head")),
+            ("consistency", consistency),
         ));
         self.json(request).await
     }

@@ -17,9 +17,7 @@ mod client;
 mod error;
 mod log;
 mod stream;
-mod verify;
 
 pub use client::{Client, Credentials};
 pub use error::ClientError;
 pub use log::{AppendOptions, LogClient, VerifiedReceipt};
-pub use verify::{UrlFault, UrlFinding, UrlVerdict, verify_url};

@@ -8,13 +8,13 @@ use crate::{
 };
 use indelible_api::{
     Appended, Consistency, Count, CountRequest, Done, EventView, Export, ExportRequest, Facets,
-    FacetsRequest, HistogramBuckets, HistogramRequest, Page, Receipt, ReceiptItem, ReceiptStatus,
-    SaveView, SearchPage, View,
+    FacetsRequest, HistogramBuckets, HistogramRequest, Page, ReadConsistency, Receipt, ReceiptItem,
+    ReceiptStatus, RecordName, SaveView, SearchPage, View,
 };
 use indelible_event::{Attachment, MAX_RECORD_LEN, Payload, RecordHeader, Timestamp};
 use indelible_tlog::{
-    Checkpoint, Hash, OfflineProof, TilePath, VerifyingKey, leaf_hash, verify_consistency,
-    verify_inclusion,
+    Checkpoint, CheckpointError, Hash, KeyLine, NoteError, OfflineProof, TilePath, VerifyingKey,
+    leaf_hash, verify_consistency, verify_inclusion,
 };
 use reqwest::{Method, RequestBuilder};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,6 +45,8 @@ pub struct LogClient {
     client: Client,
     name: String,
     key: VerifyingKey,
+    /// The keys of the log, as far as they were needed: the pinned one, or all.
+    line: Arc<Mutex<KeyLine>>,
     /// The largest checkpoint seen.
     held: Arc<Mutex<Option<Checkpoint>>>,
 }
@@ -65,7 +67,9 @@ impl Client {
                 .parse()
                 .map_err(|_| ClientError::Answer("the server's vkey is not a key".into()))?,
         };
-        Ok(LogClient { client: self.clone(), name: name.to_owned(), key, held: Arc::default() })
+        let line = Arc::new(Mutex::new(KeyLine::new(key.clone())));
+        let (client, name) = (self.clone(), name.to_owned());
+        Ok(LogClient { client, name, key, line, held: Arc::default() })
     }
 }
 
@@ -74,6 +78,37 @@ impl LogClient {
     #[must_use]
     pub const fn key(&self) -> &VerifyingKey {
         &self.key
+    }
+
+    /// Checks a signed checkpoint with the keys of the log, of which the pinned one is one.
+    /// One that no known key signed may be a newer key's: then the announcements of keys
+    /// are fetched, and must continue what is known.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn check_checkpoint(&self, note: &str) -> Result<Checkpoint> {
+        let known = self.line.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match known.checkpoint(note.as_bytes()) {
+            Err(CheckpointError::Note(NoteError::Unsigned)) => {}
+            other => return Ok(other?),
+        }
+        let refused =
+            |problem: String| ClientError::Answer(format!("the announcements of keys: {problem}"));
+        let keys = self.client.log_info(&self.name).await?.keys;
+        let notes: Vec<String> = keys.into_iter().filter_map(|key| key.announcement).collect();
+        if notes.is_empty() {
+            return Ok(known.checkpoint(note.as_bytes())?);
+        }
+        let line = KeyLine::read(&self.key, &notes).map_err(|e| refused(e.to_string()))?;
+        let goes_on = line.keys().starts_with(known.keys())
+            && line.announced().starts_with(known.announced());
+        // Until they were fetched only the pinned one is known, wherever in the line it is.
+        if known.keys().len() > 1 && !goes_on {
+            return Err(refused("they do not continue those of before".to_owned()));
+        }
+        let checkpoint = line.checkpoint(note.as_bytes())?;
+        *self.line.lock().unwrap_or_else(PoisonError::into_inner) = line;
+        Ok(checkpoint)
     }
 
     fn get(&self, path: &str) -> RequestBuilder {
@@ -114,11 +149,11 @@ impl LogClient {
             .body(body);
         let most = answer::CHECKPOINT + events.len().saturating_mul(answer::RECEIPT);
         let appended: Appended = self.client.json_within(most, request).await?;
-        self.check(events, options, appended)
+        self.check(events, options, appended).await
     }
 
     /// Checks an answer against the events it is for.
-    fn check(
+    async fn check(
         &self,
         events: &[&str],
         options: &AppendOptions,
@@ -131,7 +166,7 @@ impl LogClient {
                 events.len()
             )));
         }
-        let checkpoint = Checkpoint::verify(appended.checkpoint.as_bytes(), &self.key)?;
+        let checkpoint = self.check_checkpoint(&appended.checkpoint).await?;
         let received_at: Timestamp = appended
             .received_at
             .parse()
@@ -197,7 +232,7 @@ impl LogClient {
     /// [`ClientError::WentBack`] or [`ClientError::Forked`] when it does not.
     pub async fn advance(&self, since: Option<&Checkpoint>) -> Result<(Checkpoint, String)> {
         let note = self.client.text(answer::CHECKPOINT, self.get("checkpoint")).await?;
-        let checkpoint = Checkpoint::verify(note.as_bytes(), &self.key)?;
+        let checkpoint = self.check_checkpoint(&note).await?;
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for older in held.iter().chain(since) {
             self.check_continues(older, &checkpoint).await?;
@@ -225,12 +260,12 @@ impl LogClient {
             .map_err(|source| ClientError::Forked { from, to, source })
     }
 
-    /// The event view of a record, by index or id, as the server shows it.
+    /// The event view of a record, as the server shows it.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn event(&self, record: &str) -> Result<EventView> {
-        self.client.json(self.get(&format!("events/{}", segment(record)))).await
+    pub async fn event(&self, record: &RecordName) -> Result<EventView> {
+        self.client.json(self.get(&named("events", record))).await
     }
 
     /// A page of events after `after`, oldest first; waits up to `wait_s` seconds for one.
@@ -253,8 +288,7 @@ impl LogClient {
         self.client.json(request).await
     }
 
-    /// A page of what a query finds. With `at_head` the server waits until everything
-    /// that is in the log is searched.
+    /// A page of what a query finds; its `searched` says whether it is whole.
     ///
     /// # Errors
     /// [`ClientError`].
@@ -264,34 +298,41 @@ impl LogClient {
         oldest_first: bool,
         limit: usize,
         after: Option<&str>,
-        at_head: bool,
+        consistency: ReadConsistency,
     ) -> Result<SearchPage> {
         let request = self.get("events").query(&(
             ("q", q),
             ("order", order(oldest_first)),
             ("limit", limit),
             ("after", after),
-            ("consistency", at_head.then_some("head")),
+            ("consistency", consistency),
         ));
         self.client.json(request).await
     }
 
     /// The records around one, oldest first, itself included: `n` before and after it by
-    /// `position`, or of the same `actor`, `session`, `request` or `trace`.
+    /// `position`, or of the same `actor`, `session`, `request` or `trace`. Where an answer
+    /// has no room for all, `next` is the index to go on after.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn context(&self, record: &str, by: &str, n: usize) -> Result<Page<EventView>> {
-        let request = self.get(&format!("events/{}/context", segment(record)));
-        self.client.json(request.query(&(("by", by), ("n", n)))).await
+    pub async fn context(
+        &self,
+        record: &RecordName,
+        by: &str,
+        n: usize,
+        after: Option<&str>,
+    ) -> Result<SearchPage> {
+        let request = self.get(&format!("{}/context", named("events", record)));
+        self.client.json(request.query(&(("by", by), ("n", n), ("after", after)))).await
     }
 
     /// How many records a query finds.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn count(&self, q: &str) -> Result<Count> {
-        self.post("count", &CountRequest { q: q.to_owned() }).await
+    pub async fn count(&self, wanted: &CountRequest) -> Result<Count> {
+        self.post("count", wanted).await
     }
 
     /// Asks for an export.
@@ -417,43 +458,55 @@ impl LogClient {
         Ok(last)
     }
 
-    /// The bytes of a record, by index or id, exactly as they were hashed.
+    /// The bytes of a record, exactly as they were hashed.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn record(&self, record: &str) -> Result<bytes::Bytes> {
-        let request = self.get(&format!("records/{}", segment(record)));
+    pub async fn record(&self, record: &RecordName) -> Result<bytes::Bytes> {
+        let request = self.get(&named("records", record));
         self.client.bytes(answer::RECORD, request).await
     }
 
-    /// The offline proof of a record, by index or id, checked against the record.
+    /// The offline proof of a record, checked against the record.
     ///
     /// # Errors
     /// [`ClientError::Offline`] when it does not hold.
-    pub async fn prove(&self, record: &str, size: Option<u64>) -> Result<OfflineProof> {
-        let request = self.get(&format!("receipts/{}", segment(record)));
+    pub async fn prove(&self, record: &RecordName, size: Option<u64>) -> Result<OfflineProof> {
+        let request = self.get(&named("receipts", record));
         let text = self.client.text(answer::PROOF, request.query(&[("size", size)])).await?;
         let proof = OfflineProof::parse(text.as_bytes())?;
-        let bytes = self.record(&proof.index.to_string()).await?;
-        proof.verify(&bytes, &self.key)?;
+        let bytes = self.record(&RecordName::Index(proof.index)).await?;
+        let checkpoint = self.check_checkpoint(&proof.checkpoint).await?;
+        proof.verify_under(&leaf_hash(&bytes), &checkpoint)?;
         Ok(proof)
     }
 
-    /// A tile or entry bundle below the log's tlog-tiles prefix.
-    pub(crate) async fn tile(&self, path: &TilePath) -> Result<bytes::Bytes> {
+    /// A tile or entry bundle below the log's tlog-tiles prefix, not checked here.
+    ///
+    /// # Errors
+    /// [`ClientError`]; also when it is longer than such a tile can be.
+    pub async fn tile(&self, path: &TilePath) -> Result<bytes::Bytes> {
         let most = if path.level.is_some() { answer::TILE } else { answer::BUNDLE };
         let path = format!("/tlog/{}/{path}", segment(&self.name));
         self.client.bytes(most, self.client.request(Method::GET, &path)).await
     }
 
-    /// An attachment that a record names, checked against it by the caller.
-    pub(crate) async fn attachment(&self, named: &Attachment) -> Result<bytes::Bytes> {
+    /// An attachment that a record names, to be checked against it by the caller.
+    ///
+    /// # Errors
+    /// [`ClientError`]; also when it is longer than the record says.
+    pub async fn attachment(&self, named: &Attachment) -> Result<bytes::Bytes> {
         let most = match usize::try_from(named.size) {
             Ok(size) if size > 0 => size.min(answer::ATTACHMENT),
             _ => answer::ATTACHMENT,
         };
         self.client.bytes(most, self.get(&format!("attachments/{}", named.hex()))).await
     }
+}
+
+/// Where a record is below its log.
+fn named(what: &str, record: &RecordName) -> String {
+    format!("{what}/{}", segment(&record.to_string()))
 }
 
 /// The leaf hash of the record the server must have made.

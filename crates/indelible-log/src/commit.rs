@@ -4,16 +4,15 @@ use crate::{
     Clock,
     batch::{Batch, Committed, Placed},
     error::{AppendError, LogError, Result, chain, damaged},
-    frame,
+    frame::{self, Link},
     ids::IdHash,
     journal::Journals,
-    keys::KeyRing,
+    keys::Keys,
     shared::{Commit, Head, OpenJournal, Position, Shared},
 };
 use indelible_event::{Attachment, Envelope, Payload};
 use indelible_store::{Journal, StoreError};
 use indelible_tlog::{Checkpoint, Frontier, leaf_hash};
-use parking_lot::RwLock;
 use std::{sync::Arc, time::Instant};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -28,17 +27,18 @@ pub(crate) struct Request {
     pub(crate) room: Option<OwnedSemaphorePermit>,
 }
 
-/// The keys in force; replaced whole when a key is.
-pub(crate) type SharedKeys = Arc<RwLock<Arc<KeyRing>>>;
-
 /// The single writer of a log.
 pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) journals: Arc<Journals>,
-    pub(crate) keys: SharedKeys,
+    pub(crate) keys: Arc<Keys>,
     pub(crate) clock: Arc<dyn Clock>,
     /// The tree of all committed records.
     pub(crate) frontier: Frontier,
+    /// The last frame, which the next one names.
+    pub(crate) link: Option<Link>,
+    /// Goes up with each writer.
+    pub(crate) epoch: u64,
     /// The journal being written, and where its next frame goes.
     pub(crate) current: Option<Current>,
     /// Reused for each frame.
@@ -91,6 +91,10 @@ impl Writer {
         if let Some(reason) = &self.stopped {
             return refuse(requests, &AppendError::Stopped(Arc::clone(reason)));
         }
+        let keys = Arc::clone(&self.keys);
+        // A key is replaced between two commits, so that it is clear which the new one signs.
+        let mut stopped = keys.turn.lock();
+        self.end_keys();
         match self.try_commit(&requests) {
             Ok((settled, head)) => answer(requests, settled, &head),
             Err(CommitError::Batch(error)) => refuse(requests, &error),
@@ -98,7 +102,25 @@ impl Writer {
                 let reason: Arc<str> = chain(&error).into();
                 tracing::error!(error = %reason, "the log stops accepting");
                 self.stopped = Some(Arc::clone(&reason));
+                *stopped = true;
                 refuse(requests, &AppendError::Stopped(reason));
+            }
+        }
+    }
+
+    /// Says where a key ended whose overlap is over. If that fails it is tried again at the
+    /// next commit; the key does not sign either way.
+    fn end_keys(&self) {
+        let ring = self.keys.ring();
+        let now_us = self.clock.now_us();
+        if !ring.is_over(now_us) {
+            return;
+        }
+        let head = self.shared.head();
+        match ring.end_over(self.shared.store.as_ref(), (head.size, head.root), now_us) {
+            Ok(ring) => self.keys.set(ring),
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "could not say where a replaced key ended");
             }
         }
     }
@@ -132,7 +154,7 @@ impl Writer {
         };
         // 4. Write the frame.
         let written = self.write_frame(requests, &plan, first, &head, &mut commit);
-        let (number, file) = match written {
+        let (number, file, link) = match written {
             Ok(written) => written,
             Err(error) => {
                 self.forget(requests, &plan.new, first);
@@ -146,6 +168,8 @@ impl Writer {
         // If we crash here the commit stands, although nobody was told.
         // 6. Move the head.
         self.frontier = frontier;
+        self.link = Some(link);
+        let head = Arc::new(Head { link: Some(link), ..head });
         self.shared.publish(first, commit, number, Arc::clone(&head));
         // If we crash from here on, whoever was answered holds a receipt for durable records.
         Ok((plan.settled, head))
@@ -261,19 +285,15 @@ impl Writer {
 
     /// Signs with every key that signs now. A key that cannot be used refuses the
     /// batch: nothing was written, and the log goes on once it can.
-    fn sign(
-        &self,
-        frontier: &Frontier,
-        time_us: i64,
-    ) -> std::result::Result<Arc<Head>, CommitError> {
-        let keys = Arc::clone(&self.keys.read());
+    fn sign(&self, frontier: &Frontier, time_us: i64) -> std::result::Result<Head, CommitError> {
+        let keys = self.keys.ring();
         let origin = keys.origin().to_owned();
         let checkpoint = Checkpoint::new(origin, frontier.size(), frontier.root());
         match keys.sign(&checkpoint, time_us) {
             Ok(note) => {
                 *self.shared.signing_error.lock() = None;
                 let (size, root) = (checkpoint.size, checkpoint.root);
-                Ok(Arc::new(Head { size, root, note: note.into(), time_us }))
+                Ok(Head { size, root, note: note.into(), time_us, link: None })
             }
             Err(error) => {
                 let reason: Arc<str> = chain(&error).into();
@@ -293,12 +313,21 @@ impl Writer {
         first: u64,
         head: &Head,
         commit: &mut Commit,
-    ) -> std::result::Result<(u32, Arc<dyn Journal>), CommitError> {
+    ) -> std::result::Result<(u32, Arc<dyn Journal>, Link), CommitError> {
         self.buffer.clear();
         let parts = bundle_parts(requests, &plan.new);
         let count = plan.new.len() as u32;
-        let records_at =
-            frame::encode(first, count, commit.time_us, &parts, &head.note, &mut self.buffer);
+        let new = frame::Commit {
+            first,
+            count,
+            time_us: commit.time_us,
+            root: head.root,
+            epoch: self.epoch,
+            previous: self.link,
+            bundles: &parts,
+            note: &head.note,
+        };
+        let (records_at, link) = frame::encode(&new, &mut self.buffer);
         let frame_len = self.buffer.len() as u64;
         let fits = self
             .current
@@ -326,7 +355,7 @@ impl Writer {
         }
         current.file.write_at(current.at, &self.buffer)?;
         current.at += frame_len;
-        Ok((current.number, Arc::clone(&current.file)))
+        Ok((current.number, Arc::clone(&current.file), link))
     }
 
     /// Takes back the ids of records that were not appended after all.

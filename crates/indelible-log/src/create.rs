@@ -1,8 +1,9 @@
-//! Making a log: its key, then the manifest that the key signs.
+//! Making a log: its key, then its features and the manifest, which the key signs.
 
 use crate::{
     Options,
     error::{LogError, Result, damaged},
+    features,
     keys::{self, KEY_PATH},
     manifest::{self, Manifest},
 };
@@ -50,16 +51,18 @@ fn create_with(
     }
     let signer = key(&manifest.origin, store, options, new_key)?;
     // If we crash here there is no log yet.
+    features::create(store, &manifest.origin, signer.as_ref())?;
+    // Nor here.
     let text = manifest.to_string();
     let line = signer.sign_text(&text).map_err(|e| LogError::Signing(e.0))?;
     store.create(manifest::PATH, format!("{text}\n{line}").as_bytes())?;
     Ok(())
 }
 
-/// What a folder holds besides the manifest and the first key, if anything: a log that
+/// What a folder holds besides the manifest, its features and the first key, if anything: a log that
 /// has been open has a journal, one that took a key of its own has that.
 pub(crate) fn in_use(store: &dyn Store) -> Result<Option<String>> {
-    let known = [manifest::PATH, KEY_PATH];
+    let known = [manifest::PATH, features::PATH, KEY_PATH];
     Ok(store.list("")?.into_iter().find(|path| !known.contains(&path.as_str())))
 }
 

@@ -46,6 +46,12 @@ pub enum LogError {
         /// Root in the known checkpoint.
         known: Hash,
     },
+    /// The log requires what this version does not know.
+    #[error("the log requires {feature:?}, which this version does not know: use a newer one")]
+    NewerFormat {
+        /// What it requires.
+        feature: String,
+    },
     /// A stored or given checkpoint, or the manifest, does not hold.
     #[error("what is signed in {path} does not hold")]
     Checkpoint {

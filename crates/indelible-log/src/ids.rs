@@ -25,7 +25,7 @@ use crate::{
 };
 use hash::OFFSET_BITS;
 use indelible_store::Store;
-use indelible_tlog::{Hash, VerifyingKey};
+use indelible_tlog::{Hash, KeyLine};
 use run::path;
 use std::{ops::Range, sync::Arc};
 
@@ -43,10 +43,10 @@ pub(crate) struct Runs {
 }
 
 impl Runs {
-    /// Opens the runs there are of the segments with these roots, which one of `keys`
+    /// Opens the runs there are of the segments with these roots, which a key of `line`
     /// signed. Runs that leave a hole, are damaged or of other segments are dropped: the
     /// caller rebuilds from [`Runs::covered`] on.
-    pub(crate) fn open(store: &dyn Store, keys: &[VerifyingKey], roots: &[Hash]) -> Result<Self> {
+    pub(crate) fn open(store: &dyn Store, line: &KeyLine, roots: &[Hash]) -> Result<Self> {
         let mut found: Vec<(u64, u64)> =
             store.list("ids")?.iter().filter_map(|path| coverage(path)).collect();
         // Of two runs with the same start the longer is the merge of the other.
@@ -55,7 +55,7 @@ impl Runs {
         for (first, segments) in found {
             let run = root_of(roots, first, segments)
                 .filter(|_| first == runs.covered())
-                .map(|root| Run::open(store, keys, root, (first, segments)));
+                .map(|root| Run::open(store, line, root, (first, segments)));
             match run {
                 Some(Ok(run)) => runs.runs.push(Arc::new(run)),
                 // Superseded by a merge, or of no use: derived data may go.
@@ -195,14 +195,13 @@ mod tests {
     }
 
     fn open(store: &dyn Store, segments: u64) -> Runs {
-        Runs::open(store, &ring(1).verifying_keys(), &roots(segments)).unwrap()
+        Runs::open(store, ring(1).line(), &roots(segments)).unwrap()
     }
 
     /// Reads every byte of every run.
     fn read_all(store: &dyn Store, segments: u64) -> Result<()> {
         for path in store.list("ids")? {
-            let keys = ring(1).verifying_keys();
-            Run::open_at(store, &keys, &roots(segments), &path)?.read_whole(|_, _| {})?;
+            Run::open_at(store, ring(1).line(), &roots(segments), &path)?.read_whole(|_, _| {})?;
         }
         Ok(())
     }

@@ -39,10 +39,12 @@ mod attachment;
 mod batch;
 mod bytes;
 mod cache;
+mod chain;
 mod commit;
 mod create;
 mod data_dir;
 mod error;
+mod features;
 mod frame;
 mod handover;
 mod ids;
@@ -57,19 +59,22 @@ mod queue;
 mod seal;
 mod segment;
 mod shared;
+mod statement;
 mod stepper;
 pub mod stored;
 mod threads;
+mod told;
 
 pub use batch::{Batch, BatchError, Committed, MAX_BATCH_BYTES, MAX_BATCH_RECORDS, Placed};
 pub use data_dir::{DataDir, check_log_name};
 pub use error::{AppendError, LogError, Result, chain};
 pub use key_store::KeyStore;
-pub use log::{Log, Receipt, StageError, Stats};
+pub use log::{Lead, Log};
 pub use manifest::{Kind, Manifest};
 pub use segment::{BUNDLE_RECORDS as RECORDS_PER_BUNDLE, SEGMENT_RECORDS as RECORDS_PER_SEGMENT};
 pub use shared::Head;
 pub use stepper::Stepper;
+pub use told::{Receipt, StageError, Stats};
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 

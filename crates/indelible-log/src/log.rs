@@ -3,25 +3,26 @@
 use crate::{
     AppendError, Batch, BatchError, Committed, Head, Kind, LogError, Manifest, Options, Placed,
     attachment,
-    commit::{Reply, Request, SharedKeys},
+    commit::{Reply, Request},
     error::Result,
     ids::IdHash,
-    keys, open,
+    keys::{self, Keys},
+    open,
     queue::{QueueBytes, block_on},
     segment::{self, BUNDLE_RECORDS},
     shared::Shared,
-    threads,
+    threads::{self, Committer},
+    told::{Receipt, StageError, Stats},
 };
 use indelible_event::{
-    Attachment, Envelope, EventError, Format, Payload, RecordHeader, Timestamp, format_named,
-    record_id,
+    Attachment, Envelope, Format, Payload, RecordHeader, Timestamp, format_named, record_id,
 };
 use indelible_store::Store;
 use indelible_tlog::{
     Checkpoint, Hash, NodeReader as _, OfflineProof, TilePath, VerifyingKey, consistency_proof,
     inclusion_proof, leaf_hash, root,
 };
-use parking_lot::Mutex;
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use std::{ops::Range, sync::Arc, thread::JoinHandle, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use uuid::Uuid;
@@ -36,72 +37,31 @@ const SIGNING_TROUBLE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Log {
     manifest: Manifest,
-    keys: SharedKeys,
+    keys: Arc<Keys>,
     options: Options,
     shared: Arc<Shared>,
     requests: Mutex<Option<mpsc::Sender<Request>>>,
     heads: watch::Receiver<Arc<Head>>,
     stopped: Arc<Mutex<Option<Arc<str>>>>,
+    committer: Arc<Mutex<Option<Committer>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Held while a key is replaced.
     replacing: Mutex<()>,
     queue: QueueBytes,
 }
 
-/// What one appended event gets.
-#[derive(Debug, Clone)]
-pub struct Receipt {
-    /// Index of the record.
-    pub index: u64,
-    /// Id of the event.
-    pub id: String,
-    /// Leaf hash of the record.
-    pub leaf_hash: Hash,
-    /// Whether the record is new, or the same event was there already.
-    pub created: bool,
-    /// A checkpoint that covers it.
-    pub head: Arc<Head>,
-}
+/// A caller's turn to commit in its own thread; see [`Log::lead`].
+#[derive(Debug)]
+pub struct Lead<'a>(MappedMutexGuard<'a, Committer>);
 
-/// Why an event could not join a batch.
-#[derive(Debug, thiserror::Error)]
-pub enum StageError {
-    /// It is not an event of its format.
-    #[error(transparent)]
-    Event(#[from] EventError),
-    /// It is over the limit for one event.
-    #[error("event of {0} bytes is over the limit of 16777216")]
-    TooLarge(usize),
-    /// The batch is full.
-    #[error(transparent)]
-    Batch(#[from] BatchError),
-    /// The log takes raw entries only.
-    #[error("the log was created raw and takes entries, not events")]
-    Raw,
-    /// An attachment could not be stored, or the log not be read.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// The append was not acknowledged.
-    #[error(transparent)]
-    Append(#[from] AppendError),
-}
-
-/// Figures of a log, for operators.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stats {
-    /// Records.
-    pub size: u64,
-    /// Sealed segments.
-    pub segments: u64,
-    /// Bytes of sealed records before compression.
-    pub sealed_record_bytes: u64,
-    /// Whole segments that wait to be sealed.
-    pub unsealed_segments: u64,
-    /// Why the last attempt to seal failed, until one succeeds.
-    pub sealing_error: Option<Arc<str>>,
-    /// Why a commit could not be signed in the last half minute, if none was since. Only
-    /// so long: the next append tells, and somebody has to send it.
-    pub signing_error: Option<Arc<str>>,
+impl Lead<'_> {
+    /// Commits a batch; returns when it is durable.
+    ///
+    /// # Errors
+    /// Those of [`Log::append`].
+    pub fn commit(mut self, batch: Batch) -> std::result::Result<Committed, AppendError> {
+        self.0.commit_one(batch)
+    }
 }
 
 impl Log {
@@ -124,6 +84,7 @@ impl Log {
             requests: Mutex::new(Some(running.requests)),
             heads: running.heads,
             stopped: running.stopped,
+            committer: running.committer,
             threads: Mutex::new(running.threads),
             replacing: Mutex::default(),
             queue: QueueBytes::new(options.max_queued_bytes),
@@ -139,13 +100,20 @@ impl Log {
     /// The newest key that checks its checkpoints.
     #[must_use]
     pub fn verifying_key(&self) -> VerifyingKey {
-        self.keys.read().current().clone()
+        self.keys.ring().current().clone()
     }
 
     /// All keys that have signed its checkpoints, oldest first.
     #[must_use]
     pub fn verifying_keys(&self) -> Vec<VerifyingKey> {
-        self.keys.read().verifying_keys()
+        self.keys.ring().line().keys().to_vec()
+    }
+
+    /// The notes that announce each key but the first, in order: whoever trusts one of the
+    /// keys makes a [`indelible_tlog::KeyLine`] of them.
+    #[must_use]
+    pub fn announcements(&self) -> Vec<Arc<str>> {
+        self.keys.ring().announcements().to_vec()
     }
 
     /// Makes a key that can replace the newest one; nothing signs with it yet.
@@ -156,19 +124,40 @@ impl Log {
         keys::stage(self.shared.store.as_ref(), &self.manifest.origin, &self.options)
     }
 
-    /// Signs with a staged key from the next commit on; the key before it signs beside
-    /// it until `overlap_until`. Doing it again with the same key changes nothing.
+    /// Signs with a staged key from the next commit on, and announces it: checkpoints of
+    /// more records than there are now hold only if it signed. The key before it signs
+    /// beside it until `overlap_until`. Doing it again with the same key changes nothing.
     ///
     /// # Errors
-    /// [`LogError::NoLog`] when the key was not staged.
+    /// [`LogError::NoLog`] when the key was not staged; [`LogError::Invalid`] when the log
+    /// has stopped.
     pub fn replace_key(&self, key: &VerifyingKey, overlap_until: Timestamp) -> Result<()> {
         let _replacing = self.replacing.lock();
-        let ring = Arc::clone(&self.keys.read());
-        if ring.verifying_keys().contains(key) {
-            return Ok(());
-        }
-        let next = ring.with(self.shared.store.as_ref(), &self.options, key, overlap_until)?;
-        *self.keys.write() = Arc::new(next);
+        let store = self.shared.store.as_ref();
+        // 1. Between two commits: from here on the new key signs beside the others.
+        let (ring, head) = {
+            let stopped = self.keys.turn.lock();
+            let ring = self.keys.ring();
+            if ring.line().keys().contains(key) {
+                return Ok(());
+            }
+            if *stopped {
+                let problem = "the log has stopped, and a commit may be there that no checkpoint tells of: restart before the key is replaced";
+                return Err(LogError::Invalid(problem.to_owned()));
+            }
+            let head = self.head();
+            let ring = ring.with_pending(store, &self.options, key, head.size)?;
+            self.keys.set(ring.clone());
+            (ring, head)
+        };
+        // 2. Both sign the announcement. Without it the new key has signed in vain.
+        let announcement = ring.announcement((head.size, head.root), overlap_until);
+        let _turn = self.keys.turn.lock();
+        let ring = self.keys.ring();
+        let announcement = announcement.inspect_err(|_| self.keys.set(ring.without_pending()))?;
+        // 3. Make it durable. If that fails it may be there or not, and the key signs on.
+        let ring = ring.announce(store, announcement)?;
+        self.keys.set(ring);
         Ok(())
     }
 
@@ -258,7 +247,24 @@ impl Log {
     /// # Errors
     /// [`AppendError`] tells whether the batch was refused or its fate is unknown.
     pub fn append(&self, batch: Batch) -> std::result::Result<Committed, AppendError> {
-        block_on(self.submit(batch))
+        match self.lead() {
+            Some(lead) => lead.commit(batch),
+            None => block_on(self.submit(batch)),
+        }
+    }
+
+    /// The right to commit here and now in the caller's thread, if nobody else commits
+    /// and lately nobody came beside another. Holds up everybody else's commits; keep it
+    /// no longer than the one commit takes.
+    #[must_use]
+    pub fn lead(&self) -> Option<Lead<'_>> {
+        // What was accepted before the log was closed is committed by its thread.
+        if self.requests.lock().is_none() {
+            return None;
+        }
+        let committer = self.committer.try_lock()?;
+        let committer = MutexGuard::try_map(committer, Option::as_mut).ok()?;
+        committer.is_alone().then_some(Lead(committer))
     }
 
     /// Appends a batch from async code. Once the returned future was polled the
@@ -462,8 +468,21 @@ impl Log {
             return self.shared.sealed_checkpoint(size);
         }
         let checkpoint = Checkpoint::new(self.manifest.origin.clone(), size, self.root(size)?);
-        let keys = Arc::clone(&self.keys.read());
+        let keys = self.keys.ring();
         Ok(keys.sign(&checkpoint, self.options.clock.now_us())?.into())
+    }
+
+    /// Signs a text about this log that is no checkpoint, with every key that signs now:
+    /// the signed note. The text's second line is the log's origin, where a checkpoint has
+    /// a number, so that nothing signed here can be taken for one.
+    ///
+    /// # Errors
+    /// [`LogError::Invalid`] for another text, and what the key store says.
+    pub fn sign(&self, text: &str) -> Result<String> {
+        if text.lines().nth(1) != Some(self.manifest.origin.as_str()) || !text.ends_with('\n') {
+            return Err(LogError::Invalid("only texts about the log are signed".to_owned()));
+        }
+        self.keys.ring().sign_text(text, self.options.clock.now_us())
     }
 
     /// The offline proof of a record, under the checkpoint of `size` records or the

@@ -3,21 +3,22 @@
 
 use crate::{
     Options,
+    chain::{Break, Chain},
     commit::{Current, Writer},
     error::{LogError, Result, damaged},
-    frame::{self, Found, Frame},
+    features,
+    frame::{self, Found, Frame, Link},
     handover,
     ids::{HotIds, IdHash, Runs, ids_of},
     journal::{self, Journals},
-    keys::KeyRing,
+    keys::{self, KeyRing, Keys},
     manifest::{Kind, Manifest},
     segment::{self, SEGMENT_LEVEL, Segment, Trailer},
     shared::{Commit, Head, OpenJournal, Position, Shared, State},
 };
 use indelible_event::record_id;
-use indelible_store::{LockGuard, Store};
-use indelible_tlog::{BundleEntries, Checkpoint, Frontier, Hash, VerifyingKey, leaf_hash, root};
-use parking_lot::RwLock;
+use indelible_store::{Journal, LockGuard, Store};
+use indelible_tlog::{BundleEntries, Checkpoint, Frontier, Hash, KeyLine, leaf_hash, root};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Bytes of zeros written at a time.
@@ -35,16 +36,18 @@ pub(crate) struct Opened {
 pub(crate) fn open(store: Arc<dyn Store>, options: &Options) -> Result<Opened> {
     let lock = store.lock()?;
     let ring = KeyRing::load(store.as_ref(), options)?;
-    let keys = ring.verifying_keys();
-    let manifest = Manifest::read(store.as_ref(), ring.first())?;
+    let line = ring.line();
+    features::check(store.as_ref(), line.keys())?;
+    let manifest = Manifest::read(store.as_ref(), line.first())?;
     let journals = list_journals(store.as_ref())?;
     let handover = handover::check(store.as_ref(), count_segments(store.as_ref())?, &journals)?;
-    let (segments, sealed_head) = open_segments(store.as_ref(), handover.kept, &keys)?;
+    let (segments, sealed_head) = open_segments(store.as_ref(), handover.kept, line)?;
     let now_us = options.clock.now_us();
     let mut recovery = Recovery::new(&ring, now_us, &segments, sealed_head.as_ref());
     for number in &journals {
         recovery.replay(store.as_ref(), *number)?;
     }
+    recovery.keep_last();
     let head = recovery.check_head(sealed_head)?;
     let roots: Vec<Hash> = segments.iter().map(|trailer| trailer.root).collect();
     let runs = rebuild_runs(store.as_ref(), &ring, &roots)?;
@@ -59,9 +62,9 @@ pub(crate) fn open(store: Arc<dyn Store>, options: &Options) -> Result<Opened> {
         });
     }
     state.journals = std::mem::take(&mut recovery.open);
-    let ring = Arc::new(RwLock::new(Arc::new(ring.clone())));
-    let shared = Arc::new(Shared::new(Arc::clone(&store), state, hot, Arc::clone(&ring)));
-    check_known(&shared, options, &keys)?;
+    let keys = Arc::new(Keys::new(ring.clone()));
+    let shared = Arc::new(Shared::new(Arc::clone(&store), Arc::clone(&keys), state, hot));
+    check_known(&shared, options, line)?;
     // Nothing was changed but the id runs, which the segments tell; from here on it is.
     recovery.make_durable()?;
     handover.settle(store.as_ref())?;
@@ -71,8 +74,10 @@ pub(crate) fn open(store: Arc<dyn Store>, options: &Options) -> Result<Opened> {
         journals: Arc::new(Journals::new(store, next_number, options.journal_capacity)),
         frontier: recovery.frontier,
         current: recovery.current,
+        epoch: recovery.chain.newest().map_or(0, |link| link.epoch) + 1,
+        link: recovery.chain.newest(),
         shared,
-        keys: ring,
+        keys,
         clock: Arc::clone(&options.clock),
         buffer: Vec::new(),
         stopped: None,
@@ -101,7 +106,7 @@ fn count_segments(store: &dyn Store) -> Result<u64> {
 fn open_segments(
     store: &dyn Store,
     count: u64,
-    keys: &[VerifyingKey],
+    line: &KeyLine,
 ) -> Result<(Vec<Trailer>, Option<Head>)> {
     let mut trailers = Vec::new();
     let mut newest = None;
@@ -109,9 +114,14 @@ fn open_segments(
         let segment = Segment::open(store, number)?;
         let footer = segment.footer()?;
         // Checkpoints only grow, so the last footer has the newest.
+        footer.signed(&segment, line)?;
         if number + 1 == count {
-            newest =
-                Some(head_of_note(segment.path(), footer.note, segment.trailer.time_us.1, keys)?);
+            let time_us = segment.trailer.time_us.1;
+            let head = head_of_note(segment.path(), footer.note, time_us, line, Some(footer.link))?;
+            if head.size != footer.link.end {
+                return Err(damaged(segment.path(), 0, "its checkpoint is of another commit"));
+            }
+            newest = Some(head);
         }
         trailers.push(segment.trailer);
     }
@@ -119,11 +129,18 @@ fn open_segments(
 }
 
 /// A stored checkpoint whose signature holds, as a head.
-fn head_of_note(path: &str, note: Vec<u8>, time_us: i64, keys: &[VerifyingKey]) -> Result<Head> {
-    let checkpoint = Checkpoint::verify_any(&note, keys)
+fn head_of_note(
+    path: &str,
+    note: Vec<u8>,
+    time_us: i64,
+    line: &KeyLine,
+    link: Option<Link>,
+) -> Result<Head> {
+    let checkpoint = line
+        .checkpoint(&note)
         .map_err(|source| LogError::Checkpoint { path: path.to_owned(), source })?;
     let note = String::from_utf8(note).map_err(|_| damaged(path, 0, "checkpoint is not UTF-8"))?;
-    Ok(Head { size: checkpoint.size, root: checkpoint.root, note: note.into(), time_us })
+    Ok(Head { size: checkpoint.size, root: checkpoint.root, note: note.into(), time_us, link })
 }
 
 pub(crate) fn list_journals(store: &dyn Store) -> Result<Vec<u32>> {
@@ -151,8 +168,9 @@ struct Recovery<'a> {
     useless: Vec<u32>,
     /// The last checkpoint replayed.
     last: Option<(String, Frame)>,
-    /// Where the last frame is, in its journal.
-    last_at: u64,
+    /// Where the last frame is.
+    last_at: Option<(u32, Arc<dyn Journal>, u64)>,
+    chain: Chain,
     current: Option<Current>,
     /// Size up to which a checkpoint in a segment footer vouches for records.
     vouched: u64,
@@ -180,15 +198,16 @@ impl<'a> Recovery<'a> {
             keys,
             now_us,
             sealed: frontier.size(),
-            frontier,
             commits: Vec::new(),
             open: BTreeMap::new(),
             useless: Vec::new(),
             last: None,
-            last_at: 0,
+            last_at: None,
+            chain: Chain::new(frontier.size(), sealed_head.and_then(|head| head.link)),
             current: None,
             vouched: sealed_head.map_or(0, |head| head.size),
             torn: None,
+            frontier,
         }
     }
 
@@ -201,7 +220,7 @@ impl<'a> Recovery<'a> {
             match frame::read(file.as_ref(), at)? {
                 Found::Frame(found) => {
                     self.check_follows(&path, at, &found)?;
-                    self.last_at = at;
+                    self.last_at = Some((number, Arc::clone(&file), at));
                     at = found.end;
                     end = found.first + u64::from(found.count);
                     self.replay_frame(&path, number, found)?;
@@ -224,8 +243,21 @@ impl<'a> Recovery<'a> {
         Ok(())
     }
 
+    /// The journal of the last frame stays although all its records are sealed: the next
+    /// frame names it.
+    fn keep_last(&mut self) {
+        let (None, Some((number, file, _)), Some((_, last))) =
+            (&self.current, &self.last_at, &self.last)
+        else {
+            return;
+        };
+        self.open.insert(*number, OpenJournal { file: Arc::clone(file), end: last.link.end });
+        self.current = Some(Current { number: *number, file: Arc::clone(file), at: last.end });
+        self.useless.retain(|useless| useless != number);
+    }
+
     /// Frames follow each other, from the sealed end on without a hole.
-    fn check_follows(&self, path: &str, at: u64, found: &Frame) -> Result<()> {
+    fn check_follows(&mut self, path: &str, at: u64, found: &Frame) -> Result<()> {
         if let Some(torn) = &self.torn {
             return Err(damaged(
                 &torn.path,
@@ -233,31 +265,16 @@ impl<'a> Recovery<'a> {
                 "frame is incomplete although later ones were written",
             ));
         }
-        let end = found.first + u64::from(found.count);
-        let follows = match &self.last {
-            // Of journals whose records are all sealed, any may be deleted before others.
-            Some((_, last)) => {
-                let expected = last.first + u64::from(last.count);
-                found.first == expected || (expected..=self.sealed).contains(&found.first)
-            }
-            None => found.first <= self.sealed,
-        };
-        if follows && found.count > 0 {
-            Ok(())
-        } else {
-            let expected = self
-                .last
-                .as_ref()
-                .map_or(self.sealed, |(_, last)| last.first + u64::from(last.count));
-            Err(damaged(
-                path,
-                at,
-                format!(
-                    "frame holds records {} to {end}, expected them from {expected}",
-                    found.first
+        self.chain.follow(found).map_err(|found_break| {
+            let problem = match found_break {
+                Break::Hole(expected) => format!(
+                    "frame holds records {} to {}, expected them from {expected}",
+                    found.first, found.link.end
                 ),
-            ))
-        }
+                Break::Other(problem) => problem,
+            };
+            damaged(path, at, problem)
+        })
     }
 
     /// Adds the records of a frame that are not sealed, and checks its checkpoint.
@@ -288,13 +305,17 @@ impl<'a> Recovery<'a> {
                 .ok()
                 .and_then(|note| note.split_once("\n\n"))
                 .and_then(|(text, _)| Checkpoint::parse(&format!("{text}\n")).ok());
-            let agrees = checkpoint.is_some_and(|checkpoint| {
-                index == end
-                    && checkpoint.size == end
-                    && self.frontier.size() == end
-                    && checkpoint.root == self.frontier.root()
-                    && checkpoint.origin == self.keys.origin()
-            });
+            // Without a note the next one that is signed vouches for it; the last is looked
+            // at when the head is.
+            let agrees = index == end
+                && self.frontier.size() == end
+                && self.frontier.root() == found.root
+                && (found.note.is_empty()
+                    || checkpoint.is_some_and(|checkpoint| {
+                        checkpoint.size == end
+                            && checkpoint.root == found.root
+                            && checkpoint.origin == self.keys.origin()
+                    }));
             if !agrees {
                 return Err(damaged(
                     path,
@@ -326,11 +347,15 @@ impl<'a> Recovery<'a> {
                 "cutting an incomplete frame that a crash left; nothing acknowledged is lost"
             );
         }
-        let Some(Current { file, at: end, .. }) = &self.current else { return Ok(()) };
-        let frame = file.read_vec(self.last_at, (end - self.last_at) as usize)?;
+        let (Some(Current { file, at: end, .. }), Some((_, _, from))) =
+            (&self.current, &self.last_at)
+        else {
+            return Ok(());
+        };
+        let frame = file.read_vec(*from, (end - from) as usize)?;
         // If we crash from here on each sector of the frame has its old value, which is its
         // new one, and what follows is incomplete still, or gone.
-        file.write_at(self.last_at, &frame)?;
+        file.write_at(*from, &frame)?;
         let zeros = vec![0; ZEROS];
         for at in (*end..file.size()).step_by(ZEROS) {
             let len = (file.size() - at).min(ZEROS as u64) as usize;
@@ -366,8 +391,12 @@ impl<'a> Recovery<'a> {
         }
         match (&self.last, sealed_head) {
             (Some((path, last)), _) if last.first + u64::from(last.count) == size => {
-                head_of_note(path, last.note.clone(), last.time_us, &self.keys.verifying_keys())
-                    .map(Arc::new)
+                if last.note.is_empty() {
+                    // It might be anybody's: signing it now would make it ours.
+                    return Err(damaged(path, last.records_at, "the last frame is not signed"));
+                }
+                let (note, link) = (last.note.clone(), Some(last.link));
+                head_of_note(path, note, last.time_us, self.keys.line(), link).map(Arc::new)
             }
             (_, Some(head)) => {
                 if head.size == size && head.root == self.frontier.root() {
@@ -384,7 +413,7 @@ impl<'a> Recovery<'a> {
                 let origin = self.keys.origin().to_owned();
                 let checkpoint = Checkpoint::new(origin, 0, self.frontier.root());
                 let note = self.keys.sign(&checkpoint, self.now_us)?.into();
-                Ok(Arc::new(Head { size: 0, root: checkpoint.root, note, time_us: 0 }))
+                Ok(Arc::new(Head { size: 0, root: checkpoint.root, note, time_us: 0, link: None }))
             }
         }
     }
@@ -393,7 +422,7 @@ impl<'a> Recovery<'a> {
 /// Opens the id runs, and rebuilds from the segments what is missing.
 fn rebuild_runs(store: &dyn Store, ring: &KeyRing, roots: &[Hash]) -> Result<Runs> {
     let sealed = roots.len() as u64;
-    let mut runs = Runs::open(store, &ring.verifying_keys(), roots)?;
+    let mut runs = Runs::open(store, ring.line(), roots)?;
     if runs.covered() < sealed {
         tracing::info!(
             from = runs.covered(),
@@ -413,21 +442,22 @@ fn rebuild_runs(store: &dyn Store, ring: &KeyRing, roots: &[Hash]) -> Result<Run
 }
 
 /// Refuses to go on below, or beside, a checkpoint that is known to have been signed.
-fn check_known(shared: &Shared, options: &Options, keys: &[VerifyingKey]) -> Result<()> {
+fn check_known(shared: &Shared, options: &Options, line: &KeyLine) -> Result<()> {
     let size = shared.head().size;
+    let mut vouched = keys::vouched(shared.store.as_ref(), line)?;
     for known in &options.known {
-        let checkpoint = Checkpoint::verify_any(known.note.as_bytes(), keys)
+        let checkpoint = line
+            .checkpoint(known.note.as_bytes())
             .map_err(|source| LogError::Checkpoint { path: known.origin.clone(), source })?;
-        if checkpoint.size > size {
-            return Err(LogError::RolledBack {
-                size,
-                known: checkpoint.size,
-                origin: known.origin.clone(),
-            });
+        vouched.push((known.origin.clone(), checkpoint.size, checkpoint.root));
+    }
+    for (origin, known, known_root) in vouched {
+        if known > size {
+            return Err(LogError::RolledBack { size, known, origin });
         }
-        let found = root(checkpoint.size, &shared.tree())?;
-        if found != checkpoint.root {
-            return Err(LogError::Forked { size: checkpoint.size, found, known: checkpoint.root });
+        let found = root(known, &shared.tree())?;
+        if found != known_root {
+            return Err(LogError::Forked { size: known, found, known: known_root });
         }
     }
     Ok(())

@@ -5,13 +5,14 @@ use crate::{
     handover,
     ids::IdHash,
     journal,
-    segment::{self, BUNDLE_LEVEL, BUNDLE_RECORDS, SEGMENT_BUNDLES, SEGMENT_RECORDS, Segment},
-    shared::Shared,
+    segment::{
+        self, BUNDLE_LEVEL, BUNDLE_RECORDS, SEGMENT_BUNDLES, SEGMENT_RECORDS, Seal, Segment,
+    },
+    shared::{Head, Shared},
 };
 use indelible_event::record_id;
 use indelible_store::StoreError;
 use indelible_tlog::{BundleEntries, Hash, NodeReader, leaf_hash};
-use std::sync::Arc;
 
 /// Seals the next segment if all its records are committed. Returns whether it did.
 pub(crate) fn seal_next(shared: &Shared) -> Result<bool> {
@@ -25,7 +26,7 @@ pub(crate) fn seal_next(shared: &Shared) -> Result<bool> {
     let (segment, ids) = match left_over(shared, number)? {
         Some(found) => found,
         None => {
-            write(shared, number, times, &head.note)?;
+            write(shared, number, times, &head)?;
             let segment = Segment::open(shared.store.as_ref(), number)?;
             let ids = read_back(shared, &segment)?;
             (segment, ids)
@@ -34,10 +35,9 @@ pub(crate) fn seal_next(shared: &Shared) -> Result<bool> {
     // If we crash here the journals still hold the records; the segment is compared with
     // them at the next start.
     let runs = shared.state.read().runs.clone();
-    let keys = Arc::clone(&shared.keys.read());
     let new = (number, segment.trailer.root);
     let (runs, superseded) =
-        runs.with_segment(shared.store.as_ref(), &keys, new, ids.into_iter())?;
+        runs.with_segment(shared.store.as_ref(), &shared.keys.ring(), new, ids.into_iter())?;
     // If we crash here the run is there or is rebuilt from the segment.
     let done = shared.publish_seal(segment.trailer.clone(), runs);
     // If we crash here recovery finds runs that are merged and journals whose records are
@@ -76,9 +76,15 @@ fn left_over(shared: &Shared, number: u64) -> Result<Option<(Segment, Vec<Option
     }
 }
 
-fn write(shared: &Shared, number: u64, times: (i64, i64), note: &str) -> Result<()> {
+fn write(shared: &Shared, number: u64, times: (i64, i64), head: &Head) -> Result<()> {
     let tree = shared.tree();
-    segment::write(shared.store.as_ref(), number, times, note, |bundle| {
+    let ring = shared.keys.ring();
+    let Some(link) = head.link else {
+        return Err(LogError::Invalid("the log has no commit".to_owned()));
+    };
+    let origin = ring.origin();
+    let seal = Seal { origin, note: &head.note, link, sign: &|text| ring.sign_newest(text) };
+    segment::write(shared.store.as_ref(), number, times, &seal, |bundle| {
         let (first, root) = expected(&tree, number, bundle)?;
         Ok((shared.bundle(first, BUNDLE_RECORDS)?, root))
     })

@@ -4,9 +4,11 @@
 use crate::{
     bytes::Fields,
     error::{LogError, Result, damaged},
+    frame::Link,
+    statement::Statement,
 };
 use indelible_store::{Blob, Store};
-use indelible_tlog::{BundleEntries, Hash, leaf_hash, node_hash};
+use indelible_tlog::{BundleEntries, Hash, KeyLine, Note, NoteError, leaf_hash, node_hash};
 use std::{io::Write as _, sync::Arc};
 
 /// Records in a bundle.
@@ -20,9 +22,11 @@ pub(crate) const SEGMENT_LEVEL: u8 = 16;
 /// Level of the tree at which a bundle is one node.
 pub(crate) const BUNDLE_LEVEL: u8 = 8;
 
-const MAGIC: [u8; 8] = *b"INDSEG1\n";
+const MAGIC: [u8; 8] = *b"INDSEG2\n";
 const HEADER_LEN: usize = 16;
-const TRAILER_LEN: usize = 96;
+const TRAILER_LEN: usize = 104;
+/// Flags of a trailer: the codec in the low byte, 1 being zstd; nothing is encrypted.
+const FLAGS: u32 = 1;
 const BUNDLE_ENTRY_LEN: usize = 20;
 /// Most raw bytes of a bundle: 256 records of 65,535 bytes and their lengths.
 const MAX_BUNDLE_LEN: u32 = 256 * 65_537;
@@ -49,9 +53,21 @@ pub(crate) struct Trailer {
     pub(crate) time_us: (i64, i64),
     /// Bytes of its records before compression.
     pub(crate) record_bytes: u64,
+    flags: u32,
+    key_id: u64,
     footer_at: u64,
     footer_len: u32,
     footer_crc: u32,
+}
+
+/// What a segment gets from the log it is of.
+pub(crate) struct Seal<'a> {
+    pub(crate) origin: &'a str,
+    /// The signed checkpoint of at least its records, and the commit that made it.
+    pub(crate) note: &'a str,
+    pub(crate) link: Link,
+    /// Signs a text with the log's key.
+    pub(crate) sign: &'a dyn Fn(&str) -> Result<String>,
 }
 
 /// Where a bundle is and what it hashes to.
@@ -70,6 +86,10 @@ pub(crate) struct Footer {
     pub(crate) roots: Vec<Hash>,
     /// A signed checkpoint of at least the segment's end.
     pub(crate) note: Vec<u8>,
+    /// What is said of the segment, signed.
+    statement: Vec<u8>,
+    /// The commit whose checkpoint it is.
+    pub(crate) link: Link,
 }
 
 /// An open segment.
@@ -87,7 +107,7 @@ pub(crate) fn write(
     store: &dyn Store,
     number: u64,
     time_us: (i64, i64),
-    note: &str,
+    seal: &Seal<'_>,
     mut next_bundle: impl FnMut(usize) -> Result<(Vec<u8>, Hash)>,
 ) -> Result<()> {
     let path = path(number);
@@ -115,18 +135,30 @@ pub(crate) fn write(
     }
     let mut footer = table;
     roots.iter().for_each(|root| footer.extend_from_slice(root.as_ref()));
-    footer.extend_from_slice(&(note.len() as u32).to_le_bytes());
-    footer.extend_from_slice(note.as_bytes());
+    let root = fold(&roots);
+    let statement = Statement {
+        origin: seal.origin.to_owned(),
+        number,
+        root,
+        time_us,
+        record_bytes,
+        link: seal.link,
+    };
+    for note in [seal.note, &(seal.sign)(&statement.to_string())?] {
+        footer.extend_from_slice(&(note.len() as u32).to_le_bytes());
+        footer.extend_from_slice(note.as_bytes());
+    }
     let mut trailer = Vec::with_capacity(TRAILER_LEN);
     trailer.extend_from_slice(&number.to_le_bytes());
-    trailer.extend_from_slice(fold(&roots).as_ref());
+    trailer.extend_from_slice(root.as_ref());
     trailer.extend_from_slice(&time_us.0.to_le_bytes());
     trailer.extend_from_slice(&time_us.1.to_le_bytes());
     trailer.extend_from_slice(&record_bytes.to_le_bytes());
     trailer.extend_from_slice(&at.to_le_bytes());
     trailer.extend_from_slice(&(footer.len() as u32).to_le_bytes());
     trailer.extend_from_slice(&crc32c::crc32c(&footer).to_le_bytes());
-    trailer.extend_from_slice(&[0; 4]);
+    trailer.extend_from_slice(&FLAGS.to_le_bytes());
+    trailer.extend_from_slice(&[0; 8]);
     let crc = crc32c::crc32c(&trailer);
     trailer.extend_from_slice(&crc.to_le_bytes());
     trailer.extend_from_slice(&MAGIC);
@@ -200,10 +232,19 @@ impl Segment {
                 trailer.footer_at.checked_add(trailer.footer_len.into()) == Some(trailer_at)
             })
             .ok_or_else(|| damaged(&path, trailer_at, "trailer does not match its checksum"))?;
+        if trailer.flags != FLAGS || trailer.key_id != 0 {
+            let problem = format!(
+                "segment is of a kind ({:#x}, key {}) that this version does not know: use a newer one",
+                trailer.flags, trailer.key_id
+            );
+            return Err(damaged(&path, trailer_at, problem));
+        }
         Ok(Self { number, trailer, path, blob })
     }
 
-    /// Reads the footer and checks that it leads to the root in the trailer.
+    /// Reads the footer and checks that it leads to the root in the trailer, and that what
+    /// is said of the segment is what the trailer says. Whether it is signed is for
+    /// [`Footer::signed`].
     pub(crate) fn footer(&self) -> Result<Footer> {
         let trailer = &self.trailer;
         let at = trailer.footer_at;
@@ -211,7 +252,8 @@ impl Segment {
         if crc32c::crc32c(&bytes) != trailer.footer_crc {
             return Err(damaged(&self.path, at, "footer does not match its checksum"));
         }
-        let footer = decode_footer(&bytes)
+        let footer = self
+            .decode_footer(&bytes)
             .filter(|footer| self.bundles_are_contiguous(footer))
             .ok_or_else(|| damaged(&self.path, at, "malformed footer"))?;
         if fold(&footer.roots) == trailer.root {
@@ -219,6 +261,40 @@ impl Segment {
         } else {
             Err(damaged(&self.path, at, "bundle roots do not lead to the segment root"))
         }
+    }
+
+    fn decode_footer(&self, bytes: &[u8]) -> Option<Footer> {
+        let mut fields = Fields::new(bytes);
+        let bundles = (0..SEGMENT_BUNDLES)
+            .map(|_| {
+                Some(BundleEntry {
+                    offset: fields.u64()?,
+                    len: fields.u32()?,
+                    raw_len: fields.u32()?,
+                    crc: fields.u32()?,
+                })
+            })
+            .collect::<Option<_>>()?;
+        let roots =
+            (0..SEGMENT_BUNDLES).map(|_| fields.array().map(Hash)).collect::<Option<_>>()?;
+        let mut note = || {
+            let len = fields.u32()? as usize;
+            Some(fields.bytes(len)?.to_vec())
+        };
+        let (note, statement) = (note()?, note()?);
+        let said = Note::parse(&statement).ok()?;
+        let parsed = Statement::parse(&said.text)?;
+        let Trailer { root, time_us, record_bytes, .. } = self.trailer;
+        let trailer = Statement { number: self.number, root, time_us, record_bytes, ..parsed };
+        // Written in the one way, so no byte of it is without meaning.
+        let same = trailer.to_string() == said.text && said.to_string().as_bytes() == statement;
+        (fields.is_empty() && same).then_some(Footer {
+            bundles,
+            roots,
+            note,
+            statement,
+            link: trailer.link,
+        })
     }
 
     fn bundles_are_contiguous(&self, footer: &Footer) -> bool {
@@ -272,6 +348,23 @@ impl Segment {
     }
 }
 
+impl Footer {
+    /// Checks that what is said of a segment is signed by a key of its log that counts for
+    /// its records.
+    pub(crate) fn signed(&self, segment: &Segment, line: &KeyLine) -> Result<()> {
+        let refused = |source: NoteError| LogError::Checkpoint {
+            path: segment.path.clone(),
+            source: source.into(),
+        };
+        let note = Note::parse(&self.statement).map_err(refused)?;
+        line.verifies(&note, (segment.number + 1) * SEGMENT_RECORDS).map_err(refused)?;
+        match Statement::parse(&note.text) {
+            Some(statement) if statement.origin == line.first().name() => Ok(()),
+            _ => Err(damaged(&segment.path, 0, "it is of another log")),
+        }
+    }
+}
+
 fn decode_trailer(bytes: &[u8], number: u64) -> Option<Trailer> {
     let mut fields = Fields::new(bytes);
     let found = fields.u64()?;
@@ -282,42 +375,35 @@ fn decode_trailer(bytes: &[u8], number: u64) -> Option<Trailer> {
         footer_at: fields.u64()?,
         footer_len: fields.u32()?,
         footer_crc: fields.u32()?,
+        flags: fields.u32()?,
+        key_id: fields.u64()?,
     };
-    let reserved = fields.u32()?;
     let crc = fields.u32()?;
     let magic: [u8; 8] = fields.array()?;
     let whole = found == number
-        && reserved == 0
         && magic == MAGIC
         && crc == crc32c::crc32c(bytes.get(..TRAILER_LEN - 12)?)
         && (trailer.footer_len as usize)
-            <= SEGMENT_BUNDLES * (BUNDLE_ENTRY_LEN + 32) + 4 + MAX_NOTE_LEN;
+            <= SEGMENT_BUNDLES * (BUNDLE_ENTRY_LEN + 32) + 2 * (4 + MAX_NOTE_LEN);
     whole.then_some(trailer)
-}
-
-fn decode_footer(bytes: &[u8]) -> Option<Footer> {
-    let mut fields = Fields::new(bytes);
-    let bundles = (0..SEGMENT_BUNDLES)
-        .map(|_| {
-            Some(BundleEntry {
-                offset: fields.u64()?,
-                len: fields.u32()?,
-                raw_len: fields.u32()?,
-                crc: fields.u32()?,
-            })
-        })
-        .collect::<Option<_>>()?;
-    let roots = (0..SEGMENT_BUNDLES).map(|_| fields.array().map(Hash)).collect::<Option<_>>()?;
-    let note_len = fields.u32()? as usize;
-    let note = fields.bytes(note_len)?.to_vec();
-    fields.is_empty().then_some(Footer { bundles, roots, note })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use indelible_store::MemoryStore;
-    use indelible_tlog::push_entry;
+    use indelible_tlog::{SigningKey, push_entry};
+
+    fn key_of(seed: u8) -> SigningKey {
+        SigningKey::from_seed("test/log", &[seed; 32]).unwrap()
+    }
+
+    /// Writes a trailer's checksum anew.
+    fn reseal(bytes: &mut [u8]) {
+        let at = bytes.len() - TRAILER_LEN;
+        let crc = crc32c::crc32c(&bytes[at..at + TRAILER_LEN - 12]);
+        bytes[at + TRAILER_LEN - 12..at + TRAILER_LEN - 8].copy_from_slice(&crc.to_le_bytes());
+    }
 
     #[test]
     fn a_segment_reads_back_and_names_what_is_damaged() {
@@ -330,11 +416,18 @@ mod tests {
             let root = fold(&leaf_hashes(&raw).unwrap());
             (raw, root)
         };
-        write(&store, 3, (1, 2), "note", |n| Ok(bundle(n))).unwrap();
+        let link = Link { number: 4, epoch: 1, end: 262_144, header: Hash::default() };
+        let key = key_of(1);
+        let sign = |text: &str| Ok(format!("{text}\n{}", key.sign(text)));
+        let seal = Seal { origin: "test/log", note: "note", link, sign: &sign };
+        write(&store, 3, (1, 2), &seal, |n| Ok(bundle(n))).unwrap();
         let segment = Segment::open(&store, 3).unwrap();
         let footer = segment.footer().unwrap();
         assert_eq!(segment.trailer.time_us, (1, 2));
-        assert_eq!(footer.note, b"note");
+        assert_eq!((footer.note.as_slice(), footer.link), (b"note".as_slice(), link));
+        let line = |seed| KeyLine::new(key_of(seed).verifying_key().clone());
+        footer.signed(&segment, &line(1)).unwrap();
+        assert!(footer.signed(&segment, &line(2)).is_err());
         assert_eq!(segment.bundle(&footer, 255).unwrap(), bundle(255).0);
         assert!(Segment::open(&store, 4).is_err());
 
@@ -347,6 +440,21 @@ mod tests {
         let segment = Segment::open(&altered, 3).unwrap();
         let error = segment.bundle(&segment.footer().unwrap(), 7).unwrap_err().to_string();
         assert!(error.contains("records 198400 to 198655"), "{error}");
+
+        // A trailer with another time, bytes, kind or key, its checksum made right.
+        let sound = store.read(&path(3)).unwrap();
+        for (field, known) in [(40, true), (48, true), (56, true), (80, false), (84, false)] {
+            let mut bytes = sound.clone();
+            let at = bytes.len() - TRAILER_LEN + field;
+            bytes[at] ^= 2;
+            reseal(&mut bytes);
+            let altered = MemoryStore::default();
+            altered.create(&path(3), &bytes).unwrap();
+            match Segment::open(&altered, 3) {
+                Ok(segment) => assert!(known && segment.footer().is_err(), "{field}"),
+                Err(error) => assert!(!known && error.to_string().contains("newer"), "{error}"),
+            }
+        }
     }
 
     #[test]

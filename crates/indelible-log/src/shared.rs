@@ -7,8 +7,9 @@
 use crate::{
     cache::Cache,
     error::{LogError, Result, damaged},
+    frame::Link,
     ids::{HotIds, IdHash, Runs},
-    keys::KeyRing,
+    keys::Keys,
     segment::{
         self, BUNDLE_LEVEL, BUNDLE_RECORDS, Footer, SEGMENT_LEVEL, SEGMENT_RECORDS, Segment,
         Trailer,
@@ -41,6 +42,8 @@ pub struct Head {
     pub note: Arc<str>,
     /// When it was committed, microseconds since the epoch.
     pub time_us: i64,
+    /// Its frame; absent while the log is empty.
+    pub(crate) link: Option<Link>,
 }
 
 /// Where a record that is not sealed yet is.
@@ -132,9 +135,8 @@ pub(crate) struct OpenSegment {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) keys: Arc<Keys>,
     pub(crate) state: RwLock<State>,
-    /// The keys in force; replaced whole when a key is.
-    pub(crate) keys: Arc<RwLock<Arc<KeyRing>>>,
     /// Ids that no run covers yet, of commits in flight too. Written by the sequencer.
     pub(crate) hot: Mutex<HotIds>,
     /// Why the last attempt to seal failed, until one succeeds.
@@ -218,16 +220,11 @@ impl State {
 }
 
 impl Shared {
-    pub(crate) fn new(
-        store: Arc<dyn Store>,
-        state: State,
-        hot: HotIds,
-        keys: Arc<RwLock<Arc<KeyRing>>>,
-    ) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, keys: Arc<Keys>, state: State, hot: HotIds) -> Self {
         Self {
             store,
-            state: RwLock::new(state),
             keys,
+            state: RwLock::new(state),
             hot: Mutex::new(hot),
             sealing_error: Mutex::default(),
             signing_error: Mutex::default(),
@@ -281,8 +278,7 @@ impl Shared {
         loop {
             let runs = Arc::clone(&self.state.read().runs);
             let Some(bad) = runs.bad() else { return Ok(()) };
-            let keys = Arc::clone(&self.keys.read());
-            let rebuilt = runs.rebuilt(self.store.as_ref(), &keys, bad)?;
+            let rebuilt = runs.rebuilt(self.store.as_ref(), &self.keys.ring(), bad)?;
             self.state.write().runs = Arc::new(rebuilt);
         }
     }

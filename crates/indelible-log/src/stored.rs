@@ -3,15 +3,15 @@
 //! the store, and only its own checksums are checked. docs/formats.md.
 
 use crate::{
-    attachment,
+    attachment, chain, create,
     error::{Result, damaged},
-    frame, ids, journal, keys,
+    features, frame, ids, journal, keys,
     manifest::Manifest,
     open, segment,
 };
 use indelible_event::Attachment;
 use indelible_store::{Blob, Store, StoreError};
-use indelible_tlog::{Hash, VerifyingKey};
+use indelible_tlog::{Hash, KeyLine, VerifyingKey};
 
 /// Bundles in a segment.
 pub const BUNDLES_PER_SEGMENT: usize = segment::SEGMENT_BUNDLES;
@@ -34,12 +34,46 @@ pub fn manifest(store: &dyn Store, key: &VerifyingKey) -> Result<Manifest> {
     Manifest::read(store, key)
 }
 
-/// All keys of a log that a pinned one vouches for, oldest first.
+/// The keys of a log of which a pinned one is one, and what each counts for.
 ///
 /// # Errors
 /// [`crate::LogError`] tells which announcement does not hold.
-pub fn vouched_keys(store: &dyn Store, pinned: &VerifyingKey) -> Result<Vec<VerifyingKey>> {
-    keys::vouched(store, pinned)
+pub fn key_line(store: &dyn Store, pinned: &VerifyingKey) -> Result<KeyLine> {
+    keys::line(store, pinned)
+}
+
+/// Sizes and roots that the notes about keys vouch for, and where each stands.
+///
+/// # Errors
+/// [`crate::LogError`] tells which note does not hold.
+pub fn vouched_roots(store: &dyn Store, line: &KeyLine) -> Result<Vec<(String, u64, Hash)>> {
+    keys::vouched(store, line)
+}
+
+/// Checks that this version understands all that a reader of the log must.
+///
+/// # Errors
+/// [`crate::LogError::NewerFormat`], or what of the signed list does not hold.
+pub fn features(store: &dyn Store, line: &KeyLine) -> Result<()> {
+    features::check(store, line.keys())
+}
+
+/// The keys that the announcements in the folder put in the place of the first, in their
+/// order; their signatures are not checked here.
+///
+/// # Errors
+/// [`crate::LogError`] tells which is none.
+pub fn announced_keys(store: &dyn Store) -> Result<Vec<VerifyingKey>> {
+    keys::announced(store)
+}
+
+/// Whether a folder holds nothing but a manifest and the first key: what is left of a log
+/// whose making was cut short, or one that nobody opened yet.
+///
+/// # Errors
+/// What the system says.
+pub fn is_unused(store: &dyn Store) -> Result<bool> {
+    Ok(create::in_use(store)?.is_none())
 }
 
 /// The keys whose secrets are in the folder, as far as they can be read.
@@ -67,6 +101,54 @@ pub struct Commit {
     pub records_at: u64,
     /// Offset of the next commit.
     pub next_at: u64,
+    /// Root of the tree with these records, as its frame says.
+    pub root: Hash,
+    /// Its frame without what it holds: its place in the row.
+    place: frame::Frame,
+}
+
+/// A commit's place in the row of commits.
+#[derive(Debug, Clone, Copy)]
+pub struct Link(frame::Link);
+
+impl Link {
+    /// Records of the log with the commit.
+    #[must_use]
+    pub const fn end(&self) -> u64 {
+        self.0.end
+    }
+}
+
+/// Why a commit cannot stand where it stands.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Break {
+    /// Records from this index on are in no commit before it.
+    Hole(u64),
+    /// What is wrong, for people.
+    Other(String),
+}
+
+/// Checks that commits, given in the order of their journals, are one row.
+#[derive(Debug)]
+pub struct Row(chain::Chain);
+
+impl Row {
+    /// A row on top of so many sealed records, with the commits that segments name.
+    #[must_use]
+    pub fn new(sealed: u64, named: impl IntoIterator<Item = Link>) -> Self {
+        Self(chain::Chain::new(sealed, named.into_iter().map(|link| link.0)))
+    }
+
+    /// Takes the next commit.
+    ///
+    /// # Errors
+    /// Why it does not follow.
+    pub fn follow(&mut self, commit: &Commit) -> std::result::Result<(), Break> {
+        self.0.follow(&commit.place).map_err(|found| match found {
+            chain::Break::Hole(index) => Break::Hole(index),
+            chain::Break::Other(problem) => Break::Other(problem),
+        })
+    }
 }
 
 impl Commit {
@@ -101,14 +183,16 @@ pub enum Found {
 /// What the system says.
 pub fn commit_at(journal: &dyn Blob, offset: u64) -> std::result::Result<Found, StoreError> {
     Ok(match frame::read(journal, offset)? {
-        frame::Found::Frame(found) => Found::Commit(Commit {
+        frame::Found::Frame(mut found) => Found::Commit(Commit {
             first: found.first,
             count: found.count,
             time_us: found.time_us,
-            records: found.records,
-            note: found.note,
+            records: std::mem::take(&mut found.records),
+            note: std::mem::take(&mut found.note),
             records_at: found.records_at,
             next_at: found.end,
+            root: found.root,
+            place: found,
         }),
         frame::Found::End => Found::End,
         frame::Found::Torn { .. } => Found::Torn,
@@ -184,6 +268,21 @@ impl Segment {
         self.segment.trailer.time_us
     }
 
+    /// The commit whose checkpoint is in it.
+    #[must_use]
+    pub const fn link(&self) -> Link {
+        Link(self.footer.link)
+    }
+
+    /// Checks that what it says of itself, its times too, is signed by a key of its log
+    /// that counts for its records.
+    ///
+    /// # Errors
+    /// [`crate::LogError`] tells what does not hold.
+    pub fn signed(&self, line: &KeyLine) -> Result<()> {
+        self.footer.signed(&self.segment, line)
+    }
+
     /// The signed checkpoint in it, which is to be of at least its end.
     #[must_use]
     pub fn note(&self) -> &[u8] {
@@ -229,17 +328,12 @@ pub struct IdRun(ids::Run);
 
 impl IdRun {
     /// Opens the run at a path, if it is of the segments with these roots, the first of the
-    /// log, and one of `keys` signed it.
+    /// log, and a key of `line` signed it.
     ///
     /// # Errors
     /// [`crate::LogError::Damaged`], or what the system says.
-    pub fn open(
-        store: &dyn Store,
-        keys: &[VerifyingKey],
-        roots: &[Hash],
-        path: &str,
-    ) -> Result<Self> {
-        ids::Run::open_at(store, keys, roots, path).map(Self)
+    pub fn open(store: &dyn Store, line: &KeyLine, roots: &[Hash], path: &str) -> Result<Self> {
+        ids::Run::open_at(store, line, roots, path).map(Self)
     }
 
     /// The segments that the run at a path is of, by its name.

@@ -1,9 +1,10 @@
-//! The three threads of an open log: the sequencer commits, the sealer seals, the
-//! preparer makes the next journal ready.
+//! The three threads of an open log: the sequencer commits what is queued, the sealer
+//! seals, the preparer makes the next journal ready. A caller who is alone commits in its
+//! own thread.
 
 use crate::{
-    AppendError, Options,
-    commit::{Request, Writer, refuse},
+    AppendError, Batch, Committed, Options,
+    commit::{Reply, Request, Writer, refuse},
     error::chain,
     journal::Journals,
     manifest::Manifest,
@@ -26,6 +27,7 @@ pub(crate) struct Running {
     /// The way in; the threads end when the last sender is dropped.
     pub(crate) requests: mpsc::Sender<Request>,
     pub(crate) heads: watch::Receiver<Arc<Head>>,
+    pub(crate) committer: Arc<Mutex<Option<Committer>>>,
     /// Why nothing more is accepted, once that is so.
     pub(crate) stopped: Arc<Mutex<Option<Arc<str>>>>,
     pub(crate) threads: Vec<JoinHandle<()>>,
@@ -42,9 +44,8 @@ pub(crate) fn start(opened: Opened, options: &Options) -> Running {
     let (wake_sealer, sealer_wakes) = std::sync::mpsc::sync_channel(1);
     let (wake_preparer, preparer_wakes) = std::sync::mpsc::sync_channel(1);
     let sealed: SealedSignal = Arc::default();
-    let sequencer = Sequencer {
+    let committer = Arc::new(Mutex::new(Some(Committer {
         writer,
-        queue,
         heads: head_sender,
         stopped: Arc::clone(&stopped),
         wake_sealer,
@@ -52,8 +53,10 @@ pub(crate) fn start(opened: Opened, options: &Options) -> Running {
         sealed: Arc::clone(&sealed),
         options: options.clone(),
         behind: false,
+        lately: usize::MAX,
         _lock: lock,
-    };
+    })));
+    let sequencer = Sequencer { committer: Arc::clone(&committer), queue };
     let retry = options.sealing_retry;
     let origin = manifest.origin.clone();
     let threads = vec![
@@ -67,7 +70,7 @@ pub(crate) fn start(opened: Opened, options: &Options) -> Running {
             run_preparer(&journals, &preparer_wakes);
         }),
     ];
-    Running { manifest, requests, heads, stopped, threads }
+    Running { manifest, requests, heads, committer, stopped, threads }
 }
 
 /// Starts a thread whose panic ends the process: restart is the tested path.
@@ -100,10 +103,10 @@ fn yield_to_commits() {
 
 type SealedSignal = Arc<(Mutex<()>, parking_lot::Condvar)>;
 
-/// The thread that owns the writer.
-struct Sequencer {
+/// The writer and those who hear of its commits. Whoever holds its lock commits; it is
+/// taken out when the log is closed.
+pub(crate) struct Committer {
     writer: Writer,
-    queue: mpsc::Receiver<Request>,
     heads: watch::Sender<Arc<Head>>,
     stopped: Arc<Mutex<Option<Arc<str>>>>,
     wake_sealer: std::sync::mpsc::SyncSender<()>,
@@ -112,39 +115,41 @@ struct Sequencer {
     options: Options,
     /// The sealer was waited for in vain: nobody waits again until it has caught up.
     behind: bool,
+    /// Batches in the commit before.
+    lately: usize,
     _lock: LockGuard,
 }
 
-impl Sequencer {
-    fn run(mut self) {
-        self.wake_background();
-        while let Some(first) = self.queue.blocking_recv() {
-            let caught_up = self.wait_for_sealer();
-            let requests = self.gather(first);
-            if !caught_up {
-                refuse(requests, &AppendError::SealingBehind);
-                continue;
-            }
-            self.writer.commit(requests);
-            self.stopped.lock().clone_from(&self.writer.stopped);
-            self.heads.send_replace(self.writer.shared.head());
-            self.wake_background();
-        }
+impl std::fmt::Debug for Committer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Committer").field("lately", &self.lately).finish_non_exhaustive()
+    }
+}
+
+impl Committer {
+    /// Whether a caller who comes now is alone: then it pays one sync and no hand-over.
+    /// With others about, the thread gathers better batches than a caller who must not wait.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.lately <= 1 && !self.is_behind()
     }
 
-    /// Takes what waits, up to the limits of one commit. Never waits: the next batch
-    /// gathers while the disk syncs.
-    fn gather(&mut self, first: Request) -> Vec<Request> {
-        let mut records = first.batch.len();
-        let mut bytes = first.batch.byte_len();
-        let mut requests = vec![first];
-        while records < self.options.max_commit_records && bytes < self.options.max_commit_bytes {
-            let Ok(next) = self.queue.try_recv() else { break };
-            records += next.batch.len();
-            bytes += next.batch.byte_len();
-            requests.push(next);
-        }
-        requests
+    /// Commits one batch in the caller's thread.
+    pub(crate) fn commit_one(
+        &mut self,
+        batch: Batch,
+    ) -> std::result::Result<Committed, AppendError> {
+        let (sender, answer) = std::sync::mpsc::sync_channel(1);
+        let reply: Reply = Box::new(move |outcome| drop(sender.send(outcome)));
+        self.commit(vec![Request { batch, reply, room: None }]);
+        answer.recv().unwrap_or(Err(AppendError::Closed))
+    }
+
+    fn commit(&mut self, requests: Vec<Request>) {
+        self.lately = requests.len();
+        self.writer.commit(requests);
+        self.stopped.lock().clone_from(&self.writer.stopped);
+        self.heads.send_replace(self.writer.shared.head());
+        self.wake_background();
     }
 
     /// A full channel means the thread is already due to look.
@@ -161,19 +166,20 @@ impl Sequencer {
         }
     }
 
+    fn is_behind(&self) -> bool {
+        let unsealed = self.writer.shared.state.read().unsealed_segments();
+        unsealed >= self.options.max_unsealed_segments && self.writer.stopped.is_none()
+    }
+
     /// Keeps the unsealed tail, and so memory, bounded when the sealer is slower. Returns
     /// whether it is: what was accepted before the log was closed is committed anyway.
-    fn wait_for_sealer(&mut self) -> bool {
+    fn wait_for_sealer(&mut self, queue: &mpsc::Receiver<Request>) -> bool {
         const LOOK: Duration = Duration::from_millis(100);
-        let (lock, condvar) = &*self.sealed;
-        let mut guard = lock.lock();
+        let sealed = Arc::clone(&self.sealed);
+        let mut guard = sealed.0.lock();
         let mut waited = Duration::ZERO;
         loop {
-            let unsealed = self.writer.shared.state.read().unsealed_segments();
-            if unsealed < self.options.max_unsealed_segments
-                || self.queue.is_closed()
-                || self.writer.stopped.is_some()
-            {
+            if !self.is_behind() || queue.is_closed() {
                 self.behind = false;
                 return true;
             }
@@ -182,10 +188,54 @@ impl Sequencer {
                 return false;
             }
             // A sealer that failed does not signal; look again now and then.
-            if condvar.wait_for(&mut guard, LOOK).timed_out() {
+            if sealed.1.wait_for(&mut guard, LOOK).timed_out() {
                 waited += LOOK;
             }
         }
+    }
+}
+
+/// The thread that commits what is queued.
+struct Sequencer {
+    committer: Arc<Mutex<Option<Committer>>>,
+    queue: mpsc::Receiver<Request>,
+}
+
+impl Sequencer {
+    fn run(mut self) {
+        if let Some(committer) = &*self.committer.lock() {
+            committer.wake_background();
+        }
+        while let Some(first) = self.queue.blocking_recv() {
+            let committer = Arc::clone(&self.committer);
+            let mut committer = committer.lock();
+            // It is taken out below, after the last request.
+            let Some(committer) = &mut *committer else { break };
+            let caught_up = committer.wait_for_sealer(&self.queue);
+            let requests = self.gather(first, &committer.options);
+            if caught_up {
+                committer.commit(requests);
+            } else {
+                refuse(requests, &AppendError::SealingBehind);
+            }
+        }
+        // The sealer and the preparer end with their wakers, and the lock is given back.
+        drop(self.committer.lock().take());
+    }
+
+    /// Takes what waits, up to the limits of one commit. Never waits: the next batch
+    /// gathers while the disk syncs.
+    fn gather(&mut self, first: Request, options: &Options) -> Vec<Request> {
+        let mut records = first.batch.len();
+        let mut bytes = first.batch.byte_len();
+        let mut requests = vec![first];
+        while records < options.max_commit_records && bytes < options.max_commit_bytes {
+            let Ok(next) = self.queue.try_recv() else { break };
+            records += next.batch.len();
+            bytes += next.batch.byte_len();
+            requests.push(next);
+        }
+        requests
     }
 }
 

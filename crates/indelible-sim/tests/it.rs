@@ -1,10 +1,16 @@
 //! The simulation's tests. `INDELIBLE_SIM_SEEDS` and `INDELIBLE_SIM_FIRST` choose the
 //! seeds (`cargo xtask simulate`).
 
+#![expect(clippy::unwrap_used, reason = "tests state their expectations by failing")]
+
+use indelible_log::{Batch, Kind, Log, LogError, Options, Stepper};
+use indelible_verify::verify_store;
 use indelible_sim::{
     Fault, Mode, SimDisk, check_restart, cut_for_good, run_seed, run_with_fault,
     show_only_what_is_durable,
 };
+
+use std::sync::Arc;
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -95,4 +101,75 @@ fn a_clean_restart() {
 #[test]
 fn the_simulated_disk_conforms() {
     indelible_store::conformance::check(&SimDisk::new(1));
+}
+
+fn append(log: &Log, record: &str) -> bool {
+    let mut batch = Batch::new();
+    batch.push_raw(record.as_bytes()).is_ok() && log.append(batch).is_ok()
+}
+
+/// Replaces a key while the `at`-th call from then on goes wrong, then goes on, starts
+/// again, and replaces it again. Whatever came of it, the log opens, and all of its keys
+/// verify it. Returns whether the log had stopped when the key was replaced.
+fn replace_with_fault(at: u64, mode: Mode, commit_first: bool) -> bool {
+    let disk = SimDisk::new(at * 31 + mode as u64);
+    let options = Options { journal_capacity: (64 << 10, 64 << 10), ..Options::default() };
+    Stepper::create(&disk, "sim.example/log", Kind::Raw, &options, &[42; 32]).unwrap();
+    let open = || Log::open(Arc::new(disk.clone()), &options).unwrap();
+    let log = open();
+    let first = log.verifying_key();
+    assert!(append(&log, "one"));
+    let second = log.stage_key().unwrap();
+    // The thread that makes journals ready has made one, and changes nothing more.
+    let mut calls = 0;
+    while calls != disk.calls() {
+        calls = disk.calls();
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    disk.plan(Some(Fault { at: calls + at, mode }));
+    if commit_first {
+        append(&log, "perhaps");
+    }
+    let stopped = log.stopped().is_some();
+    let past = "2026-01-01T00:00:00Z".parse().unwrap();
+    let replaced = log.replace_key(&second, past);
+    // A commit may be there that only the old key signed.
+    assert!(!stopped || matches!(replaced, Err(LogError::Invalid(_))), "{replaced:?}");
+    append(&log, "two");
+    drop(log.replace_key(&second, past));
+    append(&log, "three");
+    log.close();
+    drop(log);
+    disk.plan(None);
+    disk.restart();
+    for record in ["four", "five"] {
+        let log = open();
+        log.replace_key(&second, past).unwrap();
+        assert!(append(&log, record));
+        let size = log.head().size;
+        log.close();
+        drop(log);
+        disk.restart();
+        for key in [&first, &second] {
+            let verdict = verify_store(&disk, key, None, &|_, _| {});
+            assert_eq!(verdict.findings, [], "{at} {mode:?}");
+            assert_eq!(verdict.coverage.records, size);
+        }
+    }
+    stopped
+}
+
+#[test]
+fn fault_table_of_replaced_keys() {
+    for mode in Mode::ALL {
+        for at in 0..8 {
+            replace_with_fault(at, mode, false);
+        }
+    }
+}
+
+#[test]
+fn a_log_that_has_stopped_takes_no_new_key() {
+    let stopped = (0..3).filter(|at| replace_with_fault(*at, Mode::NotPersisted, true)).count();
+    assert!(stopped > 0, "no commit failed");
 }

@@ -31,6 +31,7 @@ mod bundle;
 mod checkpoint;
 mod cosignature;
 mod hash;
+mod keyline;
 mod note;
 mod offline;
 mod proof;
@@ -41,6 +42,7 @@ pub use bundle::{BundleEntries, BundleError, MAX_ENTRY_LEN, push_entry};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use cosignature::Cosignature;
 pub use hash::{EMPTY_ROOT, HASH_LEN, Hash, ParseHashError, leaf_hash, node_hash};
+pub use keyline::{Announcement, KeyEnd, KeyLine, LineError};
 pub use note::{
     KeyError, MAX_NOTE_LEN, MAX_SIGNATURES, Note, NoteError, NoteSignature, SignError, Signer,
     SigningKey, VerifyingKey, cosign,

@@ -31,6 +31,14 @@ pub enum NoteError {
     /// No signature by any known key.
     #[error("no signature by a known key")]
     Unsigned,
+    /// Signed by no key but such as were replaced before the log had so many records.
+    #[error("of {size} records, but signed only by a key that was replaced at {until}")]
+    Replaced {
+        /// Records the note is about.
+        size: u64,
+        /// Records up to which the key that signed counts.
+        until: u64,
+    },
 }
 
 /// Why text is not a key.

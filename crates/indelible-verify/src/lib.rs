@@ -15,9 +15,17 @@
     expect(clippy::unwrap_used, reason = "tests state their expectations by failing")
 )]
 
+mod export;
 mod keys;
 mod log;
+mod proof;
+mod server;
+mod site;
 mod verdict;
 
+pub use export::{ExportVerdict, manifest_of, verify_export};
 pub use log::{LogCheck, Options, Piece, Progress, verify_store};
+pub use proof::verify_proof;
+pub use server::ServerCheck;
+pub use site::{Held, exports, verify_directory, verify_log};
 pub use verdict::{Coverage, Finding, FindingKind, Unproven, Verdict};

@@ -92,6 +92,7 @@ fn kind_of(error: &LogError) -> FindingKind {
             FindingKind::Altered
         }
         LogError::Checkpoint { source, .. } => of_checkpoint(source),
+        LogError::NewerFormat { .. } => FindingKind::Unverifiable,
         LogError::NoLog(_)
         | LogError::RolledBack { .. }
         | LogError::NoRecord(_)
@@ -105,9 +106,8 @@ fn kind_of(error: &LogError) -> FindingKind {
 #[must_use]
 pub(crate) const fn of_checkpoint(error: &CheckpointError) -> FindingKind {
     match error {
-        CheckpointError::Note(NoteError::Unsigned) | CheckpointError::Origin { .. } => {
-            FindingKind::Unverifiable
-        }
+        CheckpointError::Note(NoteError::Unsigned | NoteError::Replaced { .. })
+        | CheckpointError::Origin { .. } => FindingKind::Unverifiable,
         _ => FindingKind::Altered,
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 /// The only allowed edges between our crates (docs: ARCHITECTURE.md, code map).
 /// Development dependencies are free; a crate named here may not exist yet.
-const EDGES: [(&str, &[&str]); 13] = [
+const EDGES: [(&str, &[&str]); 14] = [
     ("indelible-tlog", &[]),
     ("indelible-event", &[]),
     ("indelible-store", &[]),
@@ -13,6 +13,7 @@ const EDGES: [(&str, &[&str]); 13] = [
     ("indelible-query", &["indelible-event"]),
     ("indelible-index", &["indelible-event", "indelible-log", "indelible-query"]),
     ("indelible-api", &["indelible-tlog", "indelible-event"]),
+    ("indelible-export", &["indelible-tlog", "indelible-event", "indelible-api"]),
     (
         "indelible-verify",
         &[
@@ -22,6 +23,7 @@ const EDGES: [(&str, &[&str]); 13] = [
             "indelible-log",
             "indelible-api",
             "indelible-query",
+            "indelible-export",
         ],
     ),
     (
@@ -34,6 +36,7 @@ const EDGES: [(&str, &[&str]); 13] = [
             "indelible-query",
             "indelible-index",
             "indelible-api",
+            "indelible-export",
         ],
     ),
     ("indelible-client", &["indelible-tlog", "indelible-event", "indelible-api"]),

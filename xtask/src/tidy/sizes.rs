@@ -24,8 +24,6 @@ const LONG_FUNCTIONS: &[Listed] = &[
     ("crates/indelible-index/src/count.rs fn count_piece", 73),
     ("crates/indelible-index/src/plan.rs fn leaf_plan", 71),
     ("crates/indelible/src/commands/control.rs fn run", 74),
-    ("crates/indelible/src/commands/verify.rs fn proof", 75),
-    ("crates/indelible/src/commands/verify.rs fn report_directory", 89),
 ];
 
 /// The files of the crates with the path of each in the repository.

@@ -2,6 +2,7 @@
 //! one server is not for another.
 #![expect(clippy::unwrap_used, reason = "tests state their expectations by failing")]
 
+use indelible_api::{ReadConsistency, RecordName};
 use indelible_client::{Client, ClientError, Credentials, LogClient};
 use indelible_tlog::VerifyingKey;
 use std::sync::{
@@ -63,8 +64,8 @@ async fn no_more_is_read_of_an_answer_than_such_an_answer_has() {
         let log = server.log().await;
         let error = match what {
             "checkpoint" => log.advance(None).await.map(drop).unwrap_err(),
-            "record" => log.record("0").await.map(drop).unwrap_err(),
-            _ => log.prove("0", None).await.map(drop).unwrap_err(),
+            "record" => log.record(&RecordName::Index(0)).await.map(drop).unwrap_err(),
+            _ => log.prove(&RecordName::Index(0), None).await.map(drop).unwrap_err(),
         };
         assert!(
             matches!(error, ClientError::TooLong { most: told } if told as u64 == most),
@@ -79,7 +80,8 @@ async fn no_more_is_read_of_an_answer_than_such_an_answer_has() {
 #[tokio::test]
 async fn a_page_of_json_is_bounded() {
     let server = Endless::answering(GOES_ON).await;
-    let error = server.log().await.search("", false, 10, None, false).await.unwrap_err();
+    let error =
+        server.log().await.search("", false, 10, None, ReadConsistency::Head).await.unwrap_err();
     assert!(matches!(error, ClientError::TooLong { .. }), "{error}");
     let sent = server.sent.load(Ordering::Relaxed);
     assert!(sent < 144 * MIB + ON_THE_WAY, "{sent} bytes were taken");

@@ -9,7 +9,7 @@ use super::{
 use crate::error::{Result, damaged};
 use indelible_event::record_id;
 use indelible_store::Store;
-use indelible_tlog::{Hash, VerifyingKey};
+use indelible_tlog::{Hash, KeyLine};
 
 /// What a run keeps of the id of a record; `None` if it has none.
 pub(crate) fn short(record: &[u8]) -> Option<u64> {
@@ -20,7 +20,7 @@ impl Run {
     /// Opens the run at a path, which is of the segments with these roots.
     pub(crate) fn open_at(
         store: &dyn Store,
-        keys: &[VerifyingKey],
+        line: &KeyLine,
         roots: &[Hash],
         path: &str,
     ) -> Result<Self> {
@@ -29,7 +29,7 @@ impl Run {
         store.open(path)?;
         let root = root_of(roots, of.0, of.1)
             .ok_or_else(|| damaged(path, 0, "the run is of segments that are not there"))?;
-        Self::open(store, keys, root, of)
+        Self::open(store, line, root, of)
     }
 
     /// Size of the file in bytes.

@@ -13,7 +13,7 @@ use crate::{
     segment::{self, SEGMENT_RECORDS},
 };
 use indelible_store::{Blob, BlobWriter, Store, StoreError};
-use indelible_tlog::{Hash, Note, VerifyingKey};
+use indelible_tlog::{Hash, KeyLine, Note};
 use sha2::{Digest, Sha256};
 use std::{
     io::{self, BufWriter, Write},
@@ -111,10 +111,10 @@ impl Pages {
 }
 
 impl Run {
-    /// Opens a run of segments with this root, which one of `keys` signed.
+    /// Opens a run of segments with this root, which a key of `line` signed.
     pub(super) fn open(
         store: &dyn Store,
-        keys: &[VerifyingKey],
+        line: &KeyLine,
         root: Hash,
         (first_segment, segments): (u64, u64),
     ) -> Result<Self> {
@@ -132,7 +132,8 @@ impl Run {
             .filter(|_| note_len <= MAX_NOTE_LEN && magic == MAGIC)
             .ok_or_else(malformed(trailer_at))?;
         let bytes = blob.read_vec(note_at, note_len as usize)?;
-        let (note, origin) = signed(&path, &bytes, keys)?;
+        let end = first_segment.saturating_add(segments).saturating_mul(SEGMENT_RECORDS);
+        let note = signed(&path, &bytes, line, end)?;
         let number = |name: &str| {
             let line = note.text.lines().find_map(|line| line.strip_prefix(name));
             line.and_then(|line| line.parse::<u64>().ok()).ok_or_else(malformed(note_at))
@@ -161,8 +162,13 @@ impl Run {
         }
         let top = run.blob.read_vec(top_at, 32 * tables as usize)?;
         run.top = top.as_chunks().0.to_vec();
-        let expected =
-            text(&origin, (first_segment, segments), root, (entries, blocks), &sha256(&top));
+        let expected = text(
+            line.first().name(),
+            (first_segment, segments),
+            root,
+            (entries, blocks),
+            &sha256(&top),
+        );
         if note.text != expected {
             return Err(damaged(&run.path, note_at, "the run is not of these segments"));
         }
@@ -224,14 +230,14 @@ impl Run {
         pages.end_page().map_err(io)?;
         let top = pages.hashes.as_flattened();
         let note =
-            keys.sign_derived(&text(keys.origin(), of, root, (count, blocks), &sha256(top)))?;
+            keys.sign_newest(&text(keys.origin(), of, root, (count, blocks), &sha256(top)))?;
         let mut end = note.as_bytes().to_vec();
         end.extend_from_slice(&(note.len() as u64).to_le_bytes());
         end.extend_from_slice(&MAGIC);
         let mut writer = pages.writer;
         writer.write_all(top).and_then(|()| writer.write_all(&end)).map_err(io)?;
         writer.into_inner().map_err(|e| io(e.into_error()))?.finish()?;
-        Self::open(store, &keys.verifying_keys(), root, of)
+        Self::open(store, keys.line(), root, of)
     }
 
     /// One run over the same segments as `parts`, which are as many as a power of two.
@@ -361,17 +367,15 @@ impl Run {
     }
 }
 
-/// A note of which every signature is by one of `keys`, and the origin they sign for.
-fn signed(path: &str, bytes: &[u8], keys: &[VerifyingKey]) -> Result<(Note, String)> {
+/// A note with one signature, by a key that counts for the records up to `end`.
+fn signed(path: &str, bytes: &[u8], line: &KeyLine, end: u64) -> Result<Note> {
     let note = Note::parse(bytes).map_err(|e| damaged(path, 0, e.to_string()))?;
-    let signers = note
-        .verify(keys)
+    line.verifies(&note, end)
         .map_err(|e| LogError::Checkpoint { path: path.to_owned(), source: e.into() })?;
-    let origin = signers.first().map(|key| key.name().to_owned()).unwrap_or_default();
-    if signers.len() == note.signatures.len() && note.to_string().as_bytes() == bytes {
-        Ok((note, origin))
+    if note.signatures.len() == 1 && note.to_string().as_bytes() == bytes {
+        Ok(note)
     } else {
-        Err(damaged(path, 0, "signed by others than the log's keys"))
+        Err(damaged(path, 0, "signed by others than the log's newest key"))
     }
 }
 

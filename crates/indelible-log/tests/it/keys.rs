@@ -327,3 +327,164 @@ fn a_key_is_never_replaced_by_making_the_log_again() {
     std::fs::write(root.join("log"), manifest).unwrap();
     assert_eq!(Log::open(data.store("prod").unwrap(), &options()).unwrap().head().size, 1);
 }
+
+/// Puts a note signed by these keys in a log's folder.
+fn put(root: &std::path::Path, path: &str, text: &str, keys: &[&SigningKey]) {
+    let lines: String = keys.iter().map(|key| key.sign(text).to_string()).collect();
+    let path = root.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    drop(fs::remove_file(&path));
+    fs::write(path, format!("{text}\n{lines}")).unwrap();
+}
+
+fn secret(path: &std::path::Path) -> SigningKey {
+    fs::read_to_string(path).unwrap().trim_end().parse().unwrap()
+}
+
+#[test]
+fn a_key_that_was_replaced_is_worth_nothing_for_what_comes_after_it() {
+    let (folder, thief) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let data = data(&folder);
+    data.create_log("prod", Kind::Events, &options()).unwrap();
+    let log = Log::open(data.store("prod").unwrap(), &options()).unwrap();
+    let first = log.verifying_key();
+    log.append_event("me", &event("a")).unwrap();
+    crate::recovery::copy_folder(folder.path(), thief.path());
+    let second = log.stage_key().unwrap();
+    log.replace_key(&second, at(0)).unwrap();
+    log.append_event("me", &event("b")).unwrap();
+    log.close();
+    drop(log);
+    let store = data.store("prod").unwrap();
+    for key in [&first, &second] {
+        assert_eq!(verify(store.as_ref(), key).findings, []);
+    }
+    // Whoever stole the old key goes on with it in a copy, beside the true announcement.
+    let stolen = DataDir::open(thief.path()).unwrap().store("prod").unwrap();
+    let log = Log::open(Arc::clone(&stolen), &options()).unwrap();
+    (0..9).for_each(|n| drop(log.append_event("thief", &event(&format!("t{n}"))).unwrap()));
+    drop(log);
+    assert_eq!(verify(stolen.as_ref(), &first).findings, []);
+    let (from, to) = (folder.path().join("logs/prod"), thief.path().join("logs/prod"));
+    for path in ["announcements/0002", "retired/0001"] {
+        fs::create_dir_all(to.join(path).parent().unwrap()).unwrap();
+        fs::copy(from.join(path), to.join(path)).unwrap();
+        for key in [&first, &second] {
+            let verdict = verify(stolen.as_ref(), key);
+            assert_eq!(verdict.worst(), Some(FindingKind::Unverifiable), "{verdict:?}");
+            assert_eq!(verdict.first_bad_index(), Some(1), "{verdict:?}");
+        }
+    }
+    // Or announces a key of theirs beside the true one, or instead of it.
+    let (old, third) = (secret(&from.join("key")), SigningKey::from_seed(first.name(), &[9; 32]));
+    let third = third.unwrap();
+    let text = fs::read_to_string(from.join("announcements/0002")).unwrap();
+    let text = text.split_once("\n\n").unwrap().0.to_owned() + "\n";
+    let text = text.replace(&second.to_string(), &third.verifying_key().to_string());
+    for path in ["announcements/0003", "announcements/0002"] {
+        put(&from, path, &text, &[&old, &third]);
+        assert!(verify(store.as_ref(), &second).worst().is_some(), "{path}");
+        assert!(Log::open(Arc::clone(&store), &options()).is_err(), "{path}");
+    }
+}
+
+#[test]
+fn a_key_signs_before_it_is_known_to_be_announced() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = data(&folder);
+    data.create_log("prod", Kind::Events, &options()).unwrap();
+    let log = Log::open(data.store("prod").unwrap(), &options()).unwrap();
+    log.append_event("me", &event("a")).unwrap();
+    let keys = [log.verifying_key(), log.stage_key().unwrap()];
+    // Where announcements are kept there is a file.
+    let path = folder.path().join("logs/prod/announcements");
+    fs::write(&path, b"").unwrap();
+    assert!(log.replace_key(&keys[1], at(24)).is_err());
+    assert_eq!(log.verifying_keys(), keys[..1]);
+    log.append_event("me", &event("b")).unwrap();
+    assert_eq!(signers(&log, &keys), [true, true]);
+    // Whether that key is announced is not known, so no other takes its place.
+    let other = log.stage_key().unwrap();
+    assert!(matches!(log.replace_key(&other, at(24)), Err(LogError::Invalid(_))));
+    fs::remove_file(&path).unwrap();
+    log.replace_key(&keys[1], at(24)).unwrap();
+    assert_eq!(log.verifying_keys(), keys);
+    log.append_event("me", &event("c")).unwrap();
+    log.close();
+    drop(log);
+    let store = data.store("prod").unwrap();
+    keys.iter().for_each(|key| assert_eq!(verify(store.as_ref(), key).findings, []));
+    assert_eq!(Log::open(store, &options()).unwrap().head().size, 3);
+}
+
+#[test]
+fn a_key_that_ended_is_needed_no_more_and_never_signs_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(TestClock::default());
+    let options = Options { clock: clock.clone(), ..options() };
+    let data = data(&folder);
+    data.create_log("prod", Kind::Events, &options).unwrap();
+    let log = Log::open(data.store("prod").unwrap(), &options).unwrap();
+    log.append_event("me", &event("a")).unwrap();
+    let keys = [log.verifying_key(), log.stage_key().unwrap()];
+    log.replace_key(&keys[1], at(24)).unwrap();
+    log.append_event("me", &event("b")).unwrap();
+    let root = folder.path().join("logs/prod");
+    let end = root.join("retired/0001");
+    assert!(!end.exists());
+    clock.0.store(24 * HOUR, Ordering::SeqCst);
+    log.append_event("me", &event("c")).unwrap();
+    let said = fs::read_to_string(&end).unwrap();
+    assert!(said.contains("\nsize 2\n"), "{said}");
+    // The clock is set back: what ended has ended.
+    clock.0.store(0, Ordering::SeqCst);
+    log.append_event("me", &event("d")).unwrap();
+    assert_eq!(signers(&log, &keys), [false, true]);
+    log.close();
+    drop(log);
+    fs::remove_file(root.join("key")).unwrap();
+    let store = data.store("prod").unwrap();
+    let log = Log::open(Arc::clone(&store), &options).unwrap();
+    log.append_event("me", &event("e")).unwrap();
+    drop(log);
+    keys.iter().for_each(|key| assert_eq!(verify(store.as_ref(), key).findings, []));
+    // A root that the log never had, though the newest key signed it.
+    let newest = secret(&root.join(format!("keys/{:08x}", keys[1].id())));
+    let text = said.split_once("\n\n").unwrap().0.to_owned() + "\n";
+    for (from, to) in
+        [("size 2\n", "size 1\n"), ("size 2\n", "size 99\n"), ("size 2\n", "size 0\n")]
+    {
+        put(&root, "retired/0001", &text.replace(from, to), &[&newest]);
+        assert!(verify(store.as_ref(), &keys[0]).worst().is_some(), "{to}");
+        assert!(Log::open(Arc::clone(&store), &options).is_err(), "{to}");
+    }
+}
+
+#[test]
+fn what_a_log_requires_is_known_or_it_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, log) = crate::create(folder.path(), Kind::Raw);
+    crate::append_raw(&log, "r", 3);
+    let key = log.verifying_key();
+    drop(log);
+    let root = folder.path().join("logs/prod");
+    let sound = fs::read_to_string(root.join("features")).unwrap();
+    let text = sound.split_once("\n\n").unwrap().0.to_owned() + "\n";
+    let own = secret(&root.join("key"));
+    put(&root, "features", &format!("{text}requires tiles/1\n"), &[&own]);
+    let refused = crate::reopen(folder.path()).unwrap_err();
+    assert!(refused.to_string().contains("requires \"tiles/1\""), "{refused}");
+    assert_eq!(verify(store.as_ref(), &key).worst(), Some(FindingKind::Unverifiable));
+    // By a stranger, or for another log.
+    let stranger = SigningKey::from_seed(key.name(), &[9; 32]).unwrap();
+    put(&root, "features", &text, &[&stranger]);
+    assert!(crate::reopen(folder.path()).is_err());
+    put(&root, "features", &text.replace("prod", "test"), &[&own]);
+    assert!(crate::reopen(folder.path()).is_err());
+    fs::remove_file(root.join("features")).unwrap();
+    let refused = crate::reopen(folder.path()).unwrap_err();
+    assert!(refused.to_string().contains("features is missing"), "{refused}");
+    assert!(verify(store.as_ref(), &key).worst().is_some());
+    fs::write(root.join("features"), &sound).unwrap();
+    assert_eq!(crate::reopen(folder.path()).unwrap().head().size, 3);
+}

@@ -22,7 +22,7 @@ fn last_frame(root: &Path) -> (PathBuf, usize, usize) {
     for path in journals(root).into_iter().rev() {
         let bytes = fs::read(&path).unwrap();
         let mut starts =
-            (0..bytes.len()).step_by(512).filter(|at| bytes[*at..].starts_with(b"INDFRM1\n"));
+            (0..bytes.len()).step_by(512).filter(|at| bytes[*at..].starts_with(b"INDFRM2\n"));
         if let Some(start) = starts.next_back() {
             let end = bytes.iter().rposition(|b| *b != 0).unwrap() + 1;
             return (path, start, end.next_multiple_of(512));
@@ -193,4 +193,74 @@ fn a_folder_without_a_log_is_named() {
         DataDir::open_or_create(folder.path(), Some("other")),
         Err(LogError::Invalid(_))
     ));
+}
+
+#[test]
+fn a_damaged_frame_of_zeros_is_not_torn() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, log) = create(folder.path(), Kind::Raw);
+    append_raw(&log, "one", 1);
+    let mut batch = indelible_log::Batch::new();
+    batch.push_raw(&[0; 3000]).unwrap();
+    log.append(batch).unwrap();
+    drop(log);
+    let (path, start, end) = last_frame(folder.path());
+    let sound = fs::read(&path).unwrap();
+    for at in (start..end).step_by(100) {
+        let mut bytes = sound.clone();
+        bytes[at] ^= 4;
+        fs::write(&path, &bytes).unwrap();
+        let refused = reopen(folder.path()).unwrap_err();
+        assert!(matches!(refused, LogError::Damaged { .. }), "{at}: {refused}");
+    }
+    fs::write(&path, &sound).unwrap();
+    assert_eq!(reopen(folder.path()).unwrap().head().size, 2);
+}
+
+/// Makes the checksum of a frame's first sector right.
+fn sum_first_sector(bytes: &mut [u8], at: usize) {
+    let crc = crc32c::crc32c(&bytes[at..at + 120]);
+    let crc = crc32c::crc32c_append(crc, &bytes[at + 124..at + 512]);
+    bytes[at + 120..at + 124].copy_from_slice(&crc.to_le_bytes());
+}
+
+#[test]
+fn frames_are_one_row_and_the_last_is_signed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, log) = create(folder.path(), Kind::Raw);
+    let key = log.verifying_key();
+    append_raw(&log, "one", 1);
+    append_raw(&log, "two", 1);
+    drop(log);
+    let (path, start, end) = last_frame(folder.path());
+    let sound = fs::read(&path).unwrap();
+    let refused = |at: usize, change: &dyn Fn(&mut [u8])| {
+        let mut bytes = sound.clone();
+        change(&mut bytes);
+        sum_first_sector(&mut bytes, at);
+        fs::write(&path, &bytes).unwrap();
+        let verdict = verify(store.as_ref(), &key);
+        (reopen(folder.path()).unwrap_err().to_string(), verdict.worst())
+    };
+    // The time of the first commit, its number, the epoch of its writer.
+    for field in [32, 16, 24] {
+        let (said, worst) = refused(start - 512, &|bytes| bytes[start - 512 + field] ^= 1);
+        assert!(worst == Some(FindingKind::Altered), "{field}: {said}");
+    }
+    for (field, problem) in [(16, "out of order"), (24, "earlier writer"), (56, "does not name")] {
+        let (said, worst) = refused(start, &|bytes| bytes[start + field] ^= 1);
+        assert!(said.contains(problem) && worst == Some(FindingKind::Altered), "{said}");
+    }
+    let (said, worst) = refused(start, &|bytes| bytes[start + 44] = 1);
+    assert!(said.contains("does not know") && worst.is_some(), "{said}");
+    // Nobody's frame: the records and the root are right, and no key signed.
+    let (said, worst) = refused(start, &|bytes| {
+        let records = u32::from_le_bytes(bytes[start + 48..start + 52].try_into().unwrap());
+        bytes[start + 52..start + 56].fill(0);
+        bytes[start + 124 + records as usize..end].fill(0);
+    });
+    assert!(said.contains("not signed"), "{said}");
+    assert_eq!(worst, Some(FindingKind::Unverifiable));
+    fs::write(&path, &sound).unwrap();
+    assert_eq!(reopen(folder.path()).unwrap().head().size, 2);
 }

@@ -5,7 +5,7 @@ use crate::error::{ApiError, Result};
 
 /// Whether every octet of the path is written in the one way it can be: unreserved
 /// characters (RFC 3986 §2.3) as they are, others perhaps encoded with upper-case hex,
-/// never a `/` within a segment, no empty segment and none of dots, UTF-8 throughout.
+/// never a `/` within a segment that is not an id, no empty segment and none of dots, UTF-8 throughout.
 ///
 /// # Errors
 /// What is spelled otherwise.
@@ -39,7 +39,9 @@ pub(super) fn check(path: &str) -> Result<()> {
             if octet.is_ascii_alphanumeric() || b"-._~".contains(&octet) {
                 return refused("a character encoded that needs no encoding");
             }
-            if octet == b'/' || octet < 0x20 || octet == 0x7f {
+            // An id is whatever its sender chose, and a segment of no route's own.
+            let is_slash = octet == b'/' && !segment.starts_with("id:");
+            if is_slash || octet < 0x20 || octet == 0x7f {
                 return refused("an encoded slash or control character");
             }
         }

@@ -5,20 +5,19 @@ use crate::{
     error::{ApiError, Result},
     reading::desk::Desk,
     reading::{
-        logs::searched,
         reader::Reader,
         search::{index_of, parsed},
+        whole::{Target, searched},
     },
     redact::redact,
     trail::shown::Facts,
 };
 use indelible_api::{
     Bucket, Count, CountRequest, FacetValues, Facets, FacetsRequest, HistogramBuckets,
-    HistogramRequest, MAX_PAGE, SearchedLog, ValueCount,
+    HistogramRequest, MAX_PAGE, ReadConsistency, Searched, ValueCount,
 };
 use indelible_event::Timestamp;
-use indelible_index::{self as search, Field, LogIndex, Query, Searched, length_us};
-use indelible_log::Log;
+use indelible_index::{self as search, Field, Searched as InIndex, length_us};
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
 
@@ -30,6 +29,8 @@ pub(crate) trait Counted: DeserializeOwned + Send + 'static {
 
     fn q(&self) -> &str;
 
+    fn consistency(&self) -> ReadConsistency;
+
     fn check(&self) -> Result<Self::What>;
 
     /// What is asked for, for the trail: the query whole, and the rest.
@@ -37,12 +38,7 @@ pub(crate) trait Counted: DeserializeOwned + Send + 'static {
         Facts::default().with("q", redact(self.q()))
     }
 
-    fn answer(
-        of: &[Searched<'_>],
-        what: Self::What,
-        indexed: u64,
-        logs: Vec<SearchedLog>,
-    ) -> Result<Self::Answer>;
+    fn answer(of: &[InIndex<'_>], what: Self::What, searched: Searched) -> Result<Self::Answer>;
 }
 
 impl Counted for CountRequest {
@@ -53,12 +49,16 @@ impl Counted for CountRequest {
         &self.q
     }
 
+    fn consistency(&self) -> ReadConsistency {
+        self.consistency
+    }
+
     fn check(&self) -> Result<()> {
         Ok(())
     }
 
-    fn answer(of: &[Searched<'_>], (): (), indexed: u64, logs: Vec<SearchedLog>) -> Result<Count> {
-        Ok(Count { count: search::count(of)?, indexed, logs })
+    fn answer(of: &[InIndex<'_>], (): (), searched: Searched) -> Result<Count> {
+        Ok(Count { count: search::count(of)?, searched })
     }
 }
 
@@ -68,6 +68,10 @@ impl Counted for FacetsRequest {
 
     fn q(&self) -> &str {
         &self.q
+    }
+
+    fn consistency(&self) -> ReadConsistency {
+        self.consistency
     }
 
     fn check(&self) -> Result<Self::What> {
@@ -84,10 +88,9 @@ impl Counted for FacetsRequest {
     }
 
     fn answer(
-        of: &[Searched<'_>],
+        of: &[InIndex<'_>],
         (fields, limit): Self::What,
-        indexed: u64,
-        logs: Vec<SearchedLog>,
+        searched: Searched,
     ) -> Result<Facets> {
         let mut facets = Vec::with_capacity(fields.len());
         for field in fields {
@@ -95,7 +98,7 @@ impl Counted for FacetsRequest {
             let (field, distinct) = (field.name().to_owned(), facet.distinct);
             facets.push(FacetValues { field, values: counts(facet.values), distinct });
         }
-        Ok(Facets { facets, indexed, logs })
+        Ok(Facets { facets, searched })
     }
 }
 
@@ -105,6 +108,10 @@ impl Counted for HistogramRequest {
 
     fn q(&self) -> &str {
         &self.q
+    }
+
+    fn consistency(&self) -> ReadConsistency {
+        self.consistency
     }
 
     fn check(&self) -> Result<Self::What> {
@@ -133,10 +140,9 @@ impl Counted for HistogramRequest {
     }
 
     fn answer(
-        of: &[Searched<'_>],
+        of: &[InIndex<'_>],
         (interval_us, by): Self::What,
-        indexed: u64,
-        logs: Vec<SearchedLog>,
+        searched: Searched,
     ) -> Result<HistogramBuckets> {
         let found = search::histogram(of, interval_us, by)?;
         let buckets = found.buckets.into_iter().map(|(start, (count, values))| Bucket {
@@ -144,7 +150,7 @@ impl Counted for HistogramRequest {
             count,
             values: counts(values),
         });
-        Ok(HistogramBuckets { buckets: buckets.collect(), indexed, logs })
+        Ok(HistogramBuckets { buckets: buckets.collect(), searched })
     }
 }
 
@@ -160,39 +166,24 @@ fn counted_field(name: &str) -> Result<Field> {
     })
 }
 
-/// A log that is counted.
-struct Place {
-    log: Arc<Log>,
-    search: Arc<LogIndex>,
-    query: Query,
-}
-
-/// Counts in the logs of a reader together; their names are in the answer if it
-/// `is_of_several`.
-pub(crate) async fn count<C: Counted>(
-    reader: &Reader,
-    wanted: &C,
-    is_of_several: bool,
-) -> Result<C::Answer> {
+/// Counts in the logs of a reader together.
+pub(crate) async fn count<C: Counted>(reader: &Reader, wanted: &C) -> Result<C::Answer> {
     let what = wanted.check()?;
     let desk: &Arc<Desk> = &reader.desk;
     let query = parsed(wanted.q(), desk.control.now().as_micros())?;
-    let mut places = Vec::with_capacity(reader.logs.len());
+    let (mut targets, mut queries) = (Vec::new(), Vec::new());
     for (name, scope) in &reader.logs {
-        let (log, search) = (desk.log(name)?, index_of(desk, name)?);
-        places.push(Place { log, search, query: scope.narrow(query.clone()) });
+        let (size, index) = (desk.log(name)?.head().size, index_of(desk, name)?);
+        targets.push(Target { name: name.clone(), index, size });
+        queries.push(scope.narrow(query.clone()));
     }
-    let (desk, names) = (Arc::clone(desk), reader.logs.clone());
+    reader.reach(wanted.consistency(), &targets).await?;
+    let searched = searched(desk, &targets);
     reader
         .turn(move || {
-            let indexed = places.iter().map(|place| *place.search.indexed().borrow()).sum();
-            let logs = names.iter().zip(&places).filter(|_| is_of_several);
-            let logs = logs
-                .map(|((name, _), place)| searched(&desk, name, &place.log, &place.search))
-                .collect();
-            let of: Vec<Searched<'_>> =
-                places.iter().map(|place| (place.search.as_ref(), &place.query)).collect();
-            C::answer(&of, what, indexed, logs)
+            let indexes = targets.iter().map(|target| target.index.as_ref());
+            let of: Vec<InIndex<'_>> = indexes.zip(&queries).collect();
+            C::answer(&of, what, searched)
         })
         .await
 }

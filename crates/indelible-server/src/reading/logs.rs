@@ -12,12 +12,12 @@ use crate::{
         room::{Reading, Room},
         search::{index_of, parsed},
         view::{Gathered, Rendered, received},
+        whole::{Target, searched},
     },
     site::memory::Held,
     trail::shown::{Facts, ShownOf},
 };
-use futures_util::future::try_join_all;
-use indelible_api::SearchedLog;
+use indelible_api::{ReadConsistency, Searched};
 use indelible_event::Timestamp;
 use indelible_index::{LogIndex, Query};
 use indelible_log::{Kind, Log};
@@ -99,8 +99,7 @@ pub(crate) struct Wanted {
     /// The `next` of the page before.
     pub(crate) after: Option<String>,
     pub(crate) limit: usize,
-    /// Whether everything that is in the logs is to be searched.
-    pub(crate) at_head: bool,
+    pub(crate) consistency: ReadConsistency,
 }
 
 /// A page of several logs: a [`indelible_api::LogsPage`] whose events are written
@@ -109,7 +108,7 @@ pub(crate) struct Wanted {
 pub(crate) struct LogsPage {
     items: Vec<OfLog>,
     next: Option<String>,
-    logs: Vec<SearchedLog>,
+    searched: Searched,
 }
 
 impl LogsPage {
@@ -166,7 +165,7 @@ pub(crate) async fn find(
     caller: Caller,
     wanted: Wanted,
 ) -> std::result::Result<(LogsPage, Reader, Option<Held>), Unreadable> {
-    let Wanted { q, logs, order, after, limit, at_head } = wanted;
+    let Wanted { q, logs, order, after, limit, consistency } = wanted;
     let bound = Bound { of: ("logs", &logs), q: &q, order };
     let cursor = after.map(|text| Cursor::decode(&text, bound)).transpose()?;
     let now_us =
@@ -179,9 +178,14 @@ pub(crate) async fn find(
         let (query, scope) = (scope.narrow(query.clone()), Arc::clone(scope));
         places.push(Place { name: name.clone(), log, search, scope, query, beyond: None });
     }
-    if at_head {
-        try_join_all(places.iter().map(|place| reader.head(&place.search, &place.log))).await?;
-    }
+    let target = |place: &Place| {
+        let beyond = cursor.as_ref().and_then(|cursor| *cursor.beyond.get(&place.name)?);
+        let size = order.about(place.log.head().size, beyond);
+        Target { name: place.name.clone(), index: Arc::clone(&place.search), size }
+    };
+    let targets: Vec<Target> = places.iter().map(target).collect();
+    reader.reach(consistency, &targets).await?;
+    let searched = searched(desk, &targets);
     for place in &mut places {
         place.beyond = match &cursor {
             Some(cursor) => cursor.beyond.get(&place.name).copied().flatten(),
@@ -197,22 +201,10 @@ pub(crate) async fn find(
             Ok((places, found))
         })
         .await?;
-    let logs =
-        places.iter().map(|place| searched(desk, &place.name, &place.log, &place.search)).collect();
     let merged = move |room: &mut Room| merge(room, &places, found.clone(), order, limit);
     let ((items, beyond), held) = reader.read(merged).await?;
     let next = (!beyond.is_empty()).then(|| Cursor { now_us, beyond }.encode(bound));
-    Ok((LogsPage { items, next, logs }, reader, held))
-}
-
-/// How much of a log was searched.
-pub(crate) fn searched(desk: &Desk, name: &str, log: &Log, search: &LogIndex) -> SearchedLog {
-    SearchedLog {
-        log: name.to_owned(),
-        indexed: *search.indexed().borrow(),
-        size: log.head().size,
-        problem: desk.indexes.said_problem(name),
-    }
+    Ok((LogsPage { items, next, searched }, reader, held))
 }
 
 /// What was found in one log and is not shown yet.

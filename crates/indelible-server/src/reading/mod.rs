@@ -12,6 +12,7 @@ pub(crate) mod room;
 pub(crate) mod search;
 pub(crate) mod tail;
 pub(crate) mod view;
+pub(crate) mod whole;
 
 use indelible_index::Order as SearchOrder;
 use serde::Deserialize;
@@ -31,6 +32,14 @@ impl Order {
         match self {
             Self::Asc => "asc",
             Self::Desc => "desc",
+        }
+    }
+
+    /// How many of a log's first `size` records a page can be about, if it begins beyond one.
+    pub(crate) fn about(self, size: u64, beyond: Option<u64>) -> u64 {
+        match (self, beyond) {
+            (Self::Desc, Some(beyond)) => size.min(beyond),
+            _ => size,
         }
     }
 }

@@ -6,8 +6,10 @@ use crate::{
         Order,
         room::{Reading, Room, SMALL},
         view::{Gathered, Rendered},
+        whole::all_of,
     },
 };
+use indelible_api::Searched;
 use indelible_log::{Log, RECORDS_PER_BUNDLE};
 use serde::Serialize;
 use std::ops::Range;
@@ -22,16 +24,13 @@ const BACK: u64 = 32;
 pub(crate) struct Page {
     pub(crate) items: Vec<Rendered>,
     pub(crate) next: Option<String>,
-    pub(crate) indexed: u64,
-    pub(crate) size: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) problem: Option<String>,
+    pub(crate) searched: Searched,
 }
 
 /// The events behind `after`, or with [`Order::Desc`] those below it.
 pub(crate) fn page(
     room: &mut Room,
-    log: &Log,
+    (name, log): (&str, &Log),
     order: Order,
     limit: usize,
     after: Option<u64>,
@@ -55,7 +54,7 @@ pub(crate) fn page(
         }
     };
     let next = next.map(|next| next.to_string());
-    Ok(Page { items: gathered.items, next, indexed: size, size, problem: None })
+    Ok(Page { items: gathered.items, next, searched: all_of(name, size) })
 }
 
 /// Gathers a range, oldest first; returns the index behind the last one looked at.

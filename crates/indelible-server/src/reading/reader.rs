@@ -1,4 +1,4 @@
-//! Somebody who reads: waits for a turn, for memory, for the index, and may it still
+//! Somebody who reads: waits for a turn, for memory, and may it still
 //! after each wait.
 
 use crate::{
@@ -10,12 +10,8 @@ use crate::{
     site::memory::{Held, ROOM_WAIT},
 };
 use indelible_api::Code;
-use indelible_index::LogIndex;
-use indelible_log::Log;
 use std::{sync::Arc, time::Duration};
 
-/// How long `consistency=head` waits.
-const HEAD_WAIT: Duration = Duration::from_secs(30);
 /// How long a search waits for its turn.
 const TURN_WAIT: Duration = Duration::from_secs(10);
 
@@ -53,22 +49,6 @@ impl Reader {
         logs.try_for_each(|(name, scope)| {
             self.caller.still_may_in(&self.desk.control, self.permission, name, scope)
         })
-    }
-
-    /// Waits until an index has what its log had when this was called.
-    pub(crate) async fn head(&self, index: &LogIndex, log: &Log) -> Result<()> {
-        let size = log.head().size;
-        let mut indexed = index.indexed();
-        let reached = indexed.wait_for(|indexed| *indexed >= size);
-        match tokio::time::timeout(HEAD_WAIT, reached).await {
-            Ok(_) => self.still_may(),
-            Err(_) => Err(ApiError::new(
-                Code::IndexBehind,
-                format!(
-                    "the index has not reached record {size} in time; without consistency=head the search shows how far it is"
-                ),
-            )),
-        }
     }
 
     /// Runs a search: some at a time, so that they neither take all threads and memory

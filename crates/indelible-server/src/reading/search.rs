@@ -11,10 +11,11 @@ use crate::{
         reader::Reader,
         room::{Reading, Room},
         view::{Gathered, locate, look},
+        whole::{Target, searched},
     },
     site::memory::Held,
 };
-use indelible_api::Code;
+use indelible_api::{Code, ReadConsistency, RecordName};
 use indelible_index::{Field, LogIndex, Order as SearchOrder, Query, SearchError, Source, parse};
 use indelible_log::Log;
 use std::sync::Arc;
@@ -64,13 +65,12 @@ pub(crate) struct Wanted {
     /// The `next` of the page before.
     pub(crate) after: Option<String>,
     pub(crate) limit: usize,
-    /// Whether everything that is in the log is to be searched.
-    pub(crate) at_head: bool,
+    pub(crate) consistency: ReadConsistency,
 }
 
 /// A page of a search, and the memory it is held in.
 pub(crate) async fn find(reader: &Reader, wanted: Wanted) -> Result<(Page, Option<Held>)> {
-    let Wanted { name, q, order, after, limit, at_head } = wanted;
+    let Wanted { name, q, order, after, limit, consistency } = wanted;
     let desk = &reader.desk;
     let (log, search) = (desk.log(&name)?, index_of(desk, &name)?);
     let bound = Bound { of: ("log", &name), q: &q, order };
@@ -78,10 +78,11 @@ pub(crate) async fn find(reader: &Reader, wanted: Wanted) -> Result<(Page, Optio
     let now_us =
         cursor.as_ref().map_or_else(|| desk.control.now().as_micros(), |cursor| cursor.now_us);
     let query = query(&reader.caller, &q, now_us)?;
-    if at_head {
-        reader.head(&search, &log).await?;
-    }
     let beyond = cursor.and_then(|cursor| cursor.beyond.get(&name).copied().flatten());
+    let size = order.about(log.head().size, beyond);
+    let target = [Target { name: name.clone(), index: Arc::clone(&search), size }];
+    reader.reach(consistency, &target).await?;
+    let searched = searched(desk, &target);
     let hits = reader.turn(move || Ok(search.search(&query, order.into(), beyond, limit)?)).await?;
     let (scope, read_from) = (Arc::clone(&reader.caller.scope), Arc::clone(&log));
     let (found, end) = (hits.indexes, hits.next);
@@ -93,9 +94,7 @@ pub(crate) async fn find(reader: &Reader, wanted: Wanted) -> Result<(Page, Optio
         .await?;
     let next = next
         .map(|last| Cursor { now_us, beyond: [(name.clone(), Some(last))].into() }.encode(bound));
-    let (indexed, size) = (hits.indexed, log.head().size);
-    let problem = desk.indexes.said_problem(&name);
-    Ok((Page { items: items.items, next, indexed, size, problem }, held))
+    Ok((Page { items: items.items, next, searched }, held))
 }
 
 /// The views of what was found, as far as there is room; where it stopped, the index of
@@ -121,8 +120,7 @@ fn gather(
 #[derive(Debug)]
 pub(crate) struct Around {
     pub(crate) name: String,
-    /// Index or id.
-    pub(crate) record: String,
+    pub(crate) record: RecordName,
     pub(crate) by: String,
     /// Records before it, and behind it.
     pub(crate) n: usize,
@@ -142,6 +140,10 @@ pub(crate) async fn context(reader: &Reader, around: Around) -> Result<(Page, Op
     };
     let ((at, q), _) = reader.read(middle).await?;
     let query = query(&reader.caller, &q, 0)?;
+    let (size, index) = (log.head().size, Arc::clone(&search));
+    let target = [Target { name, index, size }];
+    reader.reach(ReadConsistency::Head, &target).await?;
+    let searched = searched(desk, &target);
     let found = reader
         .turn(move || {
             let before = search.search(&query, SearchOrder::NewestFirst, Some(at), n.max(1))?;
@@ -158,8 +160,7 @@ pub(crate) async fn context(reader: &Reader, around: Around) -> Result<(Page, Op
     let ((gathered, last), held) =
         reader.read(move |room| gather(room, &read_from, &found, &scope)).await?;
     let next = last.map(|last| last.to_string());
-    let size = log.head().size;
-    Ok((Page { items: gathered.items, next, indexed: size, size, problem: None }, held))
+    Ok((Page { items: gathered.items, next, searched }, held))
 }
 
 /// The query for records with the same actor, session, request or trace; by position,

@@ -5,7 +5,7 @@ use crate::{
     error::{ApiError, Result},
     reading::room::{PAGE_BYTES, Reading, Room, weight},
 };
-use indelible_api::{Code, EnvelopeView, EventView};
+use indelible_api::{Code, EnvelopeView, EventView, RecordName};
 use indelible_event::{Envelope, Event, Payload, Timestamp, format_named};
 use indelible_log::{Kind, Log, LogError};
 use indelible_tlog::leaf_hash;
@@ -15,20 +15,26 @@ use serde_json::{Value, value::RawValue};
 /// Bytes of senders' data that are looked at for one page, whether shown or not.
 const LOOKED_BYTES: usize = 64 << 20;
 
-pub(crate) fn not_found(record: &str) -> ApiError {
-    ApiError::new(
-        Code::RecordNotFound,
-        format!("no record with index or id {record:?} in this log"),
-    )
+pub(crate) fn not_found(record: &RecordName) -> ApiError {
+    let named = match record {
+        RecordName::Index(index) => format!("no record {index} in this log"),
+        RecordName::Id(id) => format!("no record with the id {id:?} in this log"),
+    };
+    ApiError::new(Code::RecordNotFound, named)
 }
 
-/// Index of a record named by index or id, if the caller may see it: what is not in
-/// its scope does not exist for it.
-pub(crate) fn locate(room: &Room, log: &Log, record: &str, scope: &Scope) -> Reading<u64> {
-    let index = match record.parse::<u64>() {
-        Ok(index) if index < log.head().size => index,
-        // An id may look like a number; an index wins.
-        _ => log.find(record).map_err(|error| match error {
+/// A record as a path names it.
+pub(crate) fn named(record: &str) -> Result<RecordName> {
+    record.parse().map_err(|e| ApiError::invalid(format!("{e}")).member("record"))
+}
+
+/// Index of a record, if the caller may see it: what is not in its scope does not exist
+/// for it.
+pub(crate) fn locate(room: &Room, log: &Log, record: &RecordName, scope: &Scope) -> Reading<u64> {
+    let index = match record {
+        RecordName::Index(index) if *index < log.head().size => *index,
+        RecordName::Index(_) => return Err(not_found(record).into()),
+        RecordName::Id(id) => log.find(id).map_err(|error| match error {
             LogError::NoRecord(_) => not_found(record),
             other => other.into(),
         })?,
@@ -221,7 +227,12 @@ impl Gathered {
 }
 
 /// One event alone.
-pub(crate) fn one(room: &mut Room, log: &Log, record: &str, scope: &Scope) -> Reading<Rendered> {
+pub(crate) fn one(
+    room: &mut Room,
+    log: &Log,
+    record: &RecordName,
+    scope: &Scope,
+) -> Reading<Rendered> {
     let index = locate(room, log, record, scope)?;
     let mut gathered = Gathered::new(1);
     gathered.add(room, log, index, &log.record(index)?, scope)?;

@@ -4,7 +4,7 @@
 use crate::{
     access::{Permission, caller::Caller},
     app::App,
-    background::in_background,
+    background::{in_background, may_block},
     error::Result,
     http::{
         answer::Answer,
@@ -22,6 +22,7 @@ use axum::{
 };
 use indelible_api::{Appended, ErrorBody, MAX_BODY_BYTES};
 use indelible_event::{NATIVE, format_named};
+use indelible_log::{Batch, Committed, Log};
 use serde::Deserialize;
 use std::{sync::Arc, time::Instant};
 use utoipa::IntoParams;
@@ -94,7 +95,7 @@ async fn append(
     caller.still_may(&app.control, Permission::Append, name)?;
     let started = Instant::now();
     let Staged { batch, received_at, refused, count } = staged;
-    let committed = log.submit(batch).await?;
+    let committed = commit(&log, batch, large).await?;
     drop(hold);
     app.metrics.appended(committed.placed.len(), started.elapsed());
     let proof = params.proof;
@@ -111,4 +112,15 @@ async fn append(
             None => Shown::Nothing,
         },
     ))
+}
+
+/// A lone small append pays one sync and no hand-over to another thread.
+async fn commit(log: &Log, batch: Batch, large: bool) -> Result<Committed> {
+    if !large
+        && may_block()
+        && let Some(lead) = log.lead()
+    {
+        return Ok(tokio::task::block_in_place(|| lead.commit(batch))?);
+    }
+    Ok(log.submit(batch).await?)
 }

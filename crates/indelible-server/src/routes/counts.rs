@@ -53,7 +53,7 @@ async fn in_one<C: Counted>(
     wanted: &C,
 ) -> Result<Answer> {
     let reader = Reader::of_one(&app.desk, caller, name);
-    Ok(Answer::json(&counted(&reader, wanted, false).await?, wanted.asked()))
+    Ok(Answer::json(&counted(&reader, wanted).await?, wanted.asked()))
 }
 
 /// Counts in several logs together; it is in the trail of each.
@@ -68,7 +68,7 @@ async fn in_several<C: Counted>(
         Ok(reader) => reader,
         Err(unreadable) => return refused(unreadable),
     };
-    let counted = counted(&reader, wanted, true).await?;
+    let counted = counted(&reader, wanted).await?;
     let asked = wanted.asked().with("logs", redact(logs));
     let shown = shown_of(&reader, |_| asked.clone());
     Ok(Answer::new(Json(counted), Shown::ByLog(shown)))

@@ -12,14 +12,14 @@ use crate::{
         reader::Reader,
         room::{Reading, Room},
         search::{self, Wanted},
-        view::{locate, one},
+        view::{locate, named, one},
     },
     redact::redact,
     subject::ACCESS,
     trail::shown::Facts,
 };
 use axum::extract::{Path, State};
-use indelible_api::{Code, ErrorBody, EventView, MAX_PAGE, SearchPage};
+use indelible_api::{Code, ErrorBody, EventView, MAX_PAGE, ReadConsistency, SearchPage};
 use indelible_event::Attachment;
 use indelible_log::Log;
 use serde::Deserialize;
@@ -46,8 +46,9 @@ pub(crate) struct ListParams {
     after: Option<String>,
     /// Only events that this query finds (docs/query.md).
     q: Option<String>,
-    /// With `q`: `head` waits until everything that is in the log is searched.
-    consistency: Option<Consistency>,
+    /// With `q`: `head` (default) waits some seconds until everything that is in the log is
+    /// searched; `now` does not.
+    consistency: ReadConsistency,
     /// Items wanted, 1 to 1000; default 100.
     limit: usize,
     /// `asc` (default, oldest first) or `desc`.
@@ -58,7 +59,14 @@ pub(crate) struct ListParams {
 
 impl Default for ListParams {
     fn default() -> Self {
-        Self { after: None, q: None, consistency: None, limit: 100, order: Order::Asc, wait: 0 }
+        Self {
+            after: None,
+            q: None,
+            consistency: ReadConsistency::Head,
+            limit: 100,
+            order: Order::Asc,
+            wait: 0,
+        }
     }
 }
 
@@ -79,14 +87,6 @@ impl ListParams {
     }
 }
 
-/// What a search waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Consistency {
-    /// Everything that was in the log when it was asked.
-    Head,
-}
-
 /// List events, oldest or newest first, by index; `wait` follows the log. With `q`, search.
 #[utoipa::path(get, path = "/v1/logs/{log}/events", tag = "events", params(("log" = String, Path, description = "Name of the log"), ListParams),
     responses((status = 200, body = SearchPage), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
@@ -101,9 +101,9 @@ pub(crate) async fn list_events(
     let reader = Reader::of_one(&app.desk, caller, &name);
     let (page, held) = match params.q {
         Some(q) => {
-            let at_head = params.consistency.is_some();
             let (order, after, limit) = (params.order, params.after, params.limit);
-            search::find(&reader, Wanted { name, q, order, after, limit, at_head }).await?
+            let consistency = params.consistency;
+            search::find(&reader, Wanted { name, q, order, after, limit, consistency }).await?
         }
         None => {
             let (log, after) = (app.log(&name)?, params.after_index()?);
@@ -113,7 +113,9 @@ pub(crate) async fn list_events(
             }
             let (order, limit, scope) =
                 (params.order, params.limit, Arc::clone(&reader.caller.scope));
-            reader.read(move |room| page(room, &log, order, limit, after, &scope)).await?
+            let read =
+                move |room: &mut Room| page(room, (&name, &log), order, limit, after, &scope);
+            reader.read(read).await?
         }
     };
     let facts = Facts::of_records(page.items.iter().map(|item| item.index));
@@ -147,9 +149,9 @@ async fn follow(app: &App, name: &str, log: &Log, wait: u64, after: Option<u64>)
     }
 }
 
-/// Show one event, by index or id.
+/// Show one event.
 #[utoipa::path(get, path = "/v1/logs/{log}/events/{record}", tag = "events",
-    params(("log" = String, Path, description = "Name of the log"), ("record" = String, Path, description = "Index or id")),
+    params(("log" = String, Path, description = "Name of the log"), ("record" = String, Path, description = "Index, or id:ID")),
     responses((status = 200, body = EventView), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
 pub(crate) async fn show_event(
     State(app): State<Arc<App>>,
@@ -157,15 +159,16 @@ pub(crate) async fn show_event(
     Path((name, record)): Path<(String, String)>,
 ) -> Result<Answer> {
     let (log, scope) = (app.log(&name)?, Arc::clone(&caller.scope));
+    let record = named(&record)?;
     let reader = Reader::of_one(&app.desk, caller, &name);
     let (event, held) = reader.read(move |room| one(room, &log, &record, &scope)).await?;
     let facts = Facts::of_record(event.index);
     Ok(Answer::here(held::json(event, held).await?, facts))
 }
 
-/// The bytes of a record exactly as they were hashed, by index or id.
+/// The bytes of a record exactly as they were hashed.
 #[utoipa::path(get, path = "/v1/logs/{log}/records/{record}", tag = "events",
-    params(("log" = String, Path, description = "Name of the log"), ("record" = String, Path, description = "Index or id")),
+    params(("log" = String, Path, description = "Name of the log"), ("record" = String, Path, description = "Index, or id:ID")),
     responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
 pub(crate) async fn show_record(
     State(app): State<Arc<App>>,
@@ -173,6 +176,7 @@ pub(crate) async fn show_record(
     Path((name, record)): Path<(String, String)>,
 ) -> Result<Answer> {
     let (log, scope) = (app.log(&name)?, Arc::clone(&caller.scope));
+    let record = named(&record)?;
     let reader = Reader::of_one(&app.desk, caller, &name);
     let read = move |room: &mut Room| -> Reading<(u64, Vec<u8>)> {
         let index = locate(room, &log, &record, &scope)?;

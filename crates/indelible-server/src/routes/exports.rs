@@ -23,6 +23,7 @@ use indelible_api::{
     Code, ErrorBody, Export, ExportFormat, ExportRequest, ExportState, Manifest, NDJSON, Page,
 };
 use indelible_event::Timestamp;
+use indelible_log::Kind;
 use std::{io, sync::Arc};
 use tower::ServiceExt as _;
 use tower_http::services::ServeFile;
@@ -53,9 +54,11 @@ pub(crate) async fn start_export(
         .with("proofs", wanted.proofs)
         .with("size", size);
     let manifest = Manifest {
-        v: 1,
+        v: 2,
+        written_by: indelible_export::VERSION.to_owned(),
         log: name,
         origin: log.manifest().origin.clone(),
+        raw: log.manifest().kind == Kind::Raw,
         q: wanted.q,
         format: wanted.format,
         proofs: wanted.proofs,

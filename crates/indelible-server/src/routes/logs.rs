@@ -33,15 +33,19 @@ fn info(name: &str, log: &Log, control: &Control) -> LogInfo {
     let manifest = log.manifest();
     let entry = control.logs.get(name);
     let vkey = log.verifying_key().to_string();
+    let announcements = log.announcements();
+    let announced = std::iter::once(None).chain(announcements.iter().map(Some));
     let keys = match entry {
         Some(LogEntry { keys, .. }) => keys
             .iter()
-            .map(|(vkey, until)| LogKey {
+            .zip(announced.chain(std::iter::repeat(None)))
+            .map(|((vkey, until), announcement)| LogKey {
                 vkey: vkey.clone(),
                 signs_until: until.map(|at| at.to_string()),
+                announcement: announcement.map(ToString::to_string),
             })
             .collect(),
-        None => vec![LogKey { vkey: vkey.clone(), signs_until: None }],
+        None => vec![LogKey { vkey: vkey.clone(), signs_until: None, announcement: None }],
     };
     LogInfo {
         name: name.to_owned(),

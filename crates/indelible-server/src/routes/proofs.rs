@@ -10,7 +10,7 @@ use crate::{
     reading::{
         reader::Reader,
         room::{Reading, Room},
-        view::locate,
+        view::{locate, named},
     },
     trail::shown::Facts,
 };
@@ -58,10 +58,10 @@ fn texts(hashes: &[Hash]) -> Vec<String> {
     hashes.iter().map(ToString::to_string).collect()
 }
 
-/// The receipt of a record, by index or id: a C2SP tlog-proof file, or JSON on
+/// The receipt of a record: a C2SP tlog-proof file, or JSON on
 /// `Accept: application/json`.
 #[utoipa::path(get, path = "/v1/logs/{log}/receipts/{record}", tag = "proofs",
-    params(("log" = String, Path, description = "Name of the log"), ("record" = String, Path, description = "Index or id"), SizeParams),
+    params(("log" = String, Path, description = "Name of the log"), ("record" = String, Path, description = "Index, or id:ID"), SizeParams),
     responses((status = 200, content((String = "text/plain"), (ReceiptView = "application/json"))), (status = 404, body = ErrorBody)))]
 pub(crate) async fn show_receipt(
     State(app): State<Arc<App>>,
@@ -74,6 +74,7 @@ pub(crate) async fn show_receipt(
     let accept =
         headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let json = accept.contains("application/json");
+    let record = named(&record)?;
     let scope = Arc::clone(&caller.scope);
     let reader = Reader::of_proofs(&app.desk, caller, &name);
     let read = move |room: &mut Room| -> Reading<(OfflineProof, String)> {

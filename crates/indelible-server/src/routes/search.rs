@@ -11,7 +11,7 @@ use crate::{
         reader::Reader,
         search::{self, Around, query},
         tail::{QUEUE, Tail},
-        view::Rendered,
+        view::{Rendered, named},
     },
     redact::redact,
     trail::shown::Facts,
@@ -21,7 +21,7 @@ use axum::{
     http::HeaderMap,
     response::sse::{Event as SseEvent, KeepAlive, Sse},
 };
-use indelible_api::{ErrorBody, EventView, MAX_PAGE, Page};
+use indelible_api::{ErrorBody, MAX_PAGE, SearchPage};
 use serde::Deserialize;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
@@ -54,8 +54,8 @@ impl Default for ContextParams {
 /// trace; oldest first, itself included. Where they are too large for one answer, `next`
 /// is the `after` of the next.
 #[utoipa::path(get, path = "/v1/logs/{log}/events/{record}/context", tag = "search",
-    params(("log" = String, Path, description = "Name of the log"), ("record" = String, Path, description = "Index or id"), ContextParams),
-    responses((status = 200, body = Page<EventView>), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+    params(("log" = String, Path, description = "Name of the log"), ("record" = String, Path, description = "Index, or id:ID"), ContextParams),
+    responses((status = 200, body = SearchPage), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
 pub(crate) async fn context(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -68,19 +68,11 @@ pub(crate) async fn context(
     }
     let asked = Facts::default().with("by", redact(&by)).with("n", n).with_some("after", after);
     let reader = Reader::of_one(&app.desk, caller, &name);
-    let around = Around { name, record, by, n, after };
+    let around = Around { name, record: named(&record)?, by, n, after };
     let (page, held) = search::context(&reader, around).await?;
     let facts = Facts::of_records(page.items.iter().map(|item| item.index));
-    // An answer of `items` and `next` alone, as every list that is not a search.
-    let response = held::json(Listed { items: page.items, next: page.next }, held).await?;
+    let response = held::json(page, held).await?;
     Ok(Answer::here(response, facts.and(asked)))
-}
-
-/// A [`Page`] whose events are written already.
-#[derive(serde::Serialize)]
-struct Listed {
-    items: Vec<Rendered>,
-    next: Option<String>,
 }
 
 /// What to follow, from where.

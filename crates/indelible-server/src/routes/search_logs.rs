@@ -11,11 +11,11 @@ use crate::{
         logs::{self, Unreadable, Wanted},
     },
     redact::redact,
-    routes::events::{Consistency, check_limit},
+    routes::events::check_limit,
     trail::shown::{Facts, Shown, ShownOf},
 };
 use axum::extract::State;
-use indelible_api::{ErrorBody, LogsPage};
+use indelible_api::{ErrorBody, LogsPage, ReadConsistency};
 use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::IntoParams;
@@ -33,8 +33,9 @@ pub(crate) struct LogsParams {
     logs: String,
     /// The `next` of the page before.
     after: Option<String>,
-    /// `head` waits until everything that is in the logs is searched.
-    consistency: Option<Consistency>,
+    /// `head` (default): waits some seconds until everything that is in the logs is
+    /// searched. `now` does not.
+    consistency: ReadConsistency,
     /// Items wanted, 1 to 1000; default 100.
     limit: usize,
     /// `asc` (default, oldest first) or `desc`, by the time of receipt.
@@ -47,7 +48,7 @@ impl Default for LogsParams {
             q: String::new(),
             logs: "*".to_owned(),
             after: None,
-            consistency: None,
+            consistency: ReadConsistency::Head,
             limit: 100,
             order: Order::Asc,
         }
@@ -77,7 +78,7 @@ pub(crate) async fn search_logs(
     check_limit(params.limit)?;
     let asked = params.asked();
     let LogsParams { q, logs, after, consistency, limit, order } = params;
-    let wanted = Wanted { q, logs, order, after, limit, at_head: consistency.is_some() };
+    let wanted = Wanted { q, logs, order, after, limit, consistency };
     let (page, reader, held) = match logs::find(&app.desk, caller, wanted).await {
         Ok(found) => found,
         Err(unreadable) => return refused(unreadable),

@@ -121,12 +121,12 @@ async fn foreign_formats_are_kept_verbatim_and_shown_natively() {
     let server = TestServer::with_log(folder.path()).await;
     let record = r#"{ "eventID":"ct-1", "eventTime":"2026-03-01T12:00:00Z","eventSource":"iam.amazonaws.com","eventName":"CreateUser","errorCode":"AccessDenied" }"#;
     server.append("?format=aws.cloudtrail.v1", format!("{{\"Records\":[{record}]}}")).await;
-    let raw = server.text("/v1/logs/prod/records/ct-1").await;
+    let raw = server.text("/v1/logs/prod/records/id:ct-1").await;
     assert!(
         raw.ends_with(&format!("\"format\":\"aws.cloudtrail.v1\",\"data\":{record}}}")),
         "{raw}"
     );
-    let (_, view) = server.get("/v1/logs/prod/events/ct-1").await;
+    let (_, view) = server.get("/v1/logs/prod/events/id:ct-1").await;
     assert_eq!(view["event"]["action"], "aws.iam.CreateUser");
     assert_eq!(view["event"]["outcome"]["result"], "denied");
     let refused = server.post("?format=nope", event("x")).await;

@@ -211,14 +211,18 @@ async fn several_logs_are_searched_in_the_order_of_receipt() {
     assert_eq!((status, &refused["code"]), (StatusCode::NOT_FOUND, &json!("log_not_found")));
     let writer = server.issue(&["writer:*"]).await;
     let (_, nothing) = call(&writer, "q=").await;
-    assert_eq!((&nothing["items"], &nothing["logs"]), (&json!([]), &json!([])));
+    assert_eq!((&nothing["items"], &nothing["searched"]["logs"]), (&json!([]), &json!([])));
     // The system's logs are meant only where they are named.
     let (_, page) = call(&server.token, "limit=1").await;
-    let names: Vec<&str> =
-        page["logs"].as_array().unwrap().iter().map(|log| log["log"].as_str().unwrap()).collect();
+    let names: Vec<&str> = page["searched"]["logs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|log| log["log"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["other", "prod", "stage"], "{page}");
     let (_, page) = call(&server.token, "logs=_*,prod&limit=1").await;
-    assert_eq!(page["logs"].as_array().unwrap().len(), 3, "{page}");
+    assert_eq!(page["searched"]["logs"].as_array().unwrap().len(), 3, "{page}");
     // Cursors of another query, order or set of logs.
     let (_, page) = call(&all, "q=actor:ada&limit=1").await;
     let next = page["next"].as_str().unwrap();
@@ -253,7 +257,7 @@ async fn several_logs_are_searched_in_the_order_of_receipt() {
     }
     let (_, tenants) = counted(&some, "facets?logs=prod", json!({ "fields": ["tenant"] })).await;
     assert_eq!(tenants["facets"][0]["values"].as_array().unwrap().len(), 1, "{tenants}");
-    assert_eq!(tenants["logs"][0]["log"], "prod");
+    assert_eq!(tenants["searched"]["logs"][0]["log"], "prod");
     let (status, refused) = counted(&some, "count?logs=other", json!({})).await;
     assert_eq!((status, &refused["code"]), (StatusCode::NOT_FOUND, &json!("log_not_found")));
     let (status, refused) = counted(&some, "facets", json!({ "fields": ["agent"] })).await;

@@ -71,7 +71,7 @@ async fn unknown_paths_parameters_and_types_are_named() {
         (server.get("/v1/logs/nope").await, 404, "log_not_found"),
         (server.get("/v1/logs/nope/events").await, 404, "log_not_found"),
         (server.get("/v1/logs/prod/events/7").await, 404, "record_not_found"),
-        (server.get("/v1/logs/prod/records/nobody").await, 404, "record_not_found"),
+        (server.get("/v1/logs/prod/records/id:nobody").await, 404, "record_not_found"),
         (server.get("/v1/logs/prod/receipts/0?size=9").await, 404, "record_not_found"),
         (server.get("/v1/logs/prod/receipts/0?size=x").await, 400, "invalid_request"),
         (server.get("/v1/logs/prod/events?limit=0").await, 400, "invalid_request"),

@@ -386,7 +386,7 @@ async fn tenants_are_apart() {
                     check(&cell, &own, row.status, None);
                     check(&cell, &other, 404, Some("record_not_found"));
                     // By its id it does not exist either.
-                    let path = route.path.replace("{log}", "prod").replace("{record}", "b");
+                    let path = route.path.replace("{log}", "prod").replace("{record}", "id:b");
                     let by_id = fixture.server.as_token(&token, Method::GET, &path);
                     let by_id = fixture.server.call(by_id).await;
                     check(&cell, &(by_id.0.as_u16(), by_id.1), 404, Some("record_not_found"));

@@ -64,7 +64,7 @@ async fn receipts_checkpoints_and_consistency_hold_offline() {
     let record = server.text("/v1/logs/prod/records/17").await;
     for path in [
         "/v1/logs/prod/receipts/17",
-        "/v1/logs/prod/receipts/e17",
+        "/v1/logs/prod/receipts/id:e17",
         "/v1/logs/prod/receipts/17?size=123",
     ] {
         let proof = OfflineProof::parse(server.text(path).await.as_bytes()).unwrap();
@@ -315,9 +315,9 @@ async fn the_trail_says_which_record_was_read_and_the_whole_of_what_was_asked() 
     server.append("", event("ind_salary")).await;
     server.append("", large(4, 100_000)).await;
     for (path, action) in [
-        ("records/ind_salary", "access.record.read"),
-        ("receipts/ind_salary", "access.receipt.read"),
-        ("events/ind_salary", "access.event.read"),
+        ("records/id:ind_salary", "access.record.read"),
+        ("receipts/id:ind_salary", "access.receipt.read"),
+        ("events/id:ind_salary", "access.event.read"),
     ] {
         assert!(!server.text(&format!("/v1/logs/prod/{path}")).await.is_empty());
         let found = seen(&server, action).await;
@@ -380,4 +380,38 @@ fn parameters_are_documented_where_they_are() {
         }
     }
     assert!(of_queries > 20, "{of_queries}");
+}
+
+/// What is an index and what is an id is never guessed, and every id has a path.
+#[tokio::test]
+async fn digits_are_an_index_and_ids_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::with_log(folder.path()).await;
+    let ids = ["1", "0", "+1", ".", "..", "a/b", "../x", "id:1", "é ü", "007"];
+    for id in ids {
+        server.append("", event(id)).await;
+    }
+    for (index, id) in ids.iter().enumerate() {
+        let encoded: String = id
+            .bytes()
+            .map(|byte| match byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                true => char::from(byte).to_string(),
+                false => format!("%{byte:02X}"),
+            })
+            .collect();
+        let (status, view) = server.get(&format!("/v1/logs/prod/events/id:{encoded}")).await;
+        assert_eq!((status.as_u16(), &view["index"]), (200, &index.into()), "{id}: {view}");
+        let (_, view) = server.get(&format!("/v1/logs/prod/events/{index}")).await;
+        assert_eq!(view["envelope"]["id"], *id);
+        let receipt = server.text(&format!("/v1/logs/prod/receipts/id:{encoded}")).await;
+        assert!(receipt.contains(&format!("index {index}\n")), "{receipt}");
+    }
+    for wrong in ["007", "+1", "e-5", "18446744073709551616", "1.0", "id:", "-1"] {
+        for what in ["events", "records", "receipts"] {
+            let answer = server.get(&format!("/v1/logs/prod/{what}/{wrong}")).await;
+            TestServer::check_error(&answer, 400, "invalid_request");
+        }
+    }
+    TestServer::check_error(&server.get("/v1/logs/prod/events/10").await, 404, "record_not_found");
+    server.stop().await;
 }

@@ -28,11 +28,11 @@ async fn every_look_is_recorded_with_who_what_and_how_much() {
     let (id, reader) = server.issue_named("ada's reader", &["reader:prod"]).await;
     for path in [
         "/v1/logs/prod/events?limit=2&order=desc",
-        "/v1/logs/prod/events/b",
+        "/v1/logs/prod/events/id:b",
         "/v1/logs/prod/records/1",
         "/v1/logs/prod/receipts/2",
         "/tlog/prod/tile/entries/000.p/3",
-        "/v1/logs/prod/events/nobody",
+        "/v1/logs/prod/events/id:nobody",
     ] {
         let request = server.as_token(&reader, Method::GET, path).header("user-agent", "it/1");
         drop(server.call(request).await);
@@ -75,7 +75,7 @@ async fn every_look_is_recorded_with_who_what_and_how_much() {
         (&metadata["records"], &metadata["first"], &metadata["last"]),
         (&2.into(), &1.into(), &2.into())
     );
-    assert_eq!(mine[2]["targets"][1]["id"], "b");
+    assert_eq!(mine[2]["targets"][1]["id"], "id:b");
     assert_eq!(
         mine[6]["outcome"],
         serde_json::json!({ "result": "failure", "code": "record_not_found" })
@@ -192,7 +192,7 @@ async fn without_the_trail_nothing_is_answered() {
     let folder = tempfile::tempdir().unwrap();
     let server = TestServer::with_log(folder.path()).await;
     server.append("", event("a")).await;
-    assert_eq!(server.get("/v1/logs/prod/events/a").await.0, StatusCode::OK);
+    assert_eq!(server.get("/v1/logs/prod/events/id:a").await.0, StatusCode::OK);
     // A real fault: the journals' folder is no folder any more. The next journal
     // cannot be made, and journals are small here.
     let journals = folder.path().join("logs/_access/journal");
@@ -200,7 +200,7 @@ async fn without_the_trail_nothing_is_answered() {
     std::fs::write(&journals, "").unwrap();
     let mut refused = None;
     for _ in 0..2000 {
-        let answer = server.get("/v1/logs/prod/events/a").await;
+        let answer = server.get("/v1/logs/prod/events/id:a").await;
         if answer.0 != StatusCode::OK {
             refused = Some(answer);
             break;
@@ -314,12 +314,12 @@ async fn what_was_asked_is_kept_whole_and_without_credentials() {
     let spelled = server.operator.replace('_', "%5F");
     let search = format!("/v1/logs/prod/events?q={spelled}");
     assert_eq!(server.get(&search).await.0, StatusCode::OK);
-    let record = server.get("/v1/logs/prod/records/rebind_ceo-salary").await;
+    let record = server.get("/v1/logs/prod/records/id:rebind_ceo-salary").await;
     assert_eq!(record.0, StatusCode::OK, "{record:?}");
     let trail = trail(&server).await;
     assert_eq!(of(&trail, "access.event.count")[0]["metadata"]["q"], q);
     let read = of(&trail, "access.record.read")[0];
-    assert_eq!(read["targets"][1]["id"], "rebind_ceo-salary");
+    assert_eq!(read["targets"][1]["id"], "id:rebind_ceo-salary");
     let hidden = &server.operator[10..];
     assert!(trail.iter().all(|event| !event.to_string().contains(hidden)));
     server.stop().await;

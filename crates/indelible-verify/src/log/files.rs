@@ -18,7 +18,7 @@ fn is_known(path: &str) -> bool {
     match path.split_once('/') {
         None => matches!(path, "log" | "key" | "features" | "WRITER"),
         Some(("keys", name)) => hex(name, 8),
-        Some(("announcements", name)) => digits(name, 4),
+        Some(("announcements" | "retired", name)) => digits(name, 4),
         Some(("journal", name)) => name.strip_suffix(".journal").is_some_and(|n| digits(n, 10)),
         Some(("segments", name)) => name.strip_suffix(".segment").is_some_and(|n| digits(n, 10)),
         Some(("ids", name)) => name
@@ -133,6 +133,7 @@ mod tests {
             "features",
             "keys/0123abcd",
             "announcements/0002",
+            "retired/0001",
             "journal/0000000000.journal",
             "segments/0000000000.segment",
             "ids/0000000000-0001.ids",

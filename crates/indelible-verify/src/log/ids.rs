@@ -89,7 +89,7 @@ impl LogCheck<'_> {
                 }
             }
         }
-        let run = match IdRun::open(self.store, self.keys.all(), &self.roots(), path) {
+        let run = match IdRun::open(self.store, self.keys.line(), &self.roots(), path) {
             Ok(run) => run,
             // Merged away by a running server since it was listed.
             Err(LogError::Store(StoreError::NotFound { .. })) => return 0,
@@ -143,7 +143,7 @@ impl LogCheck<'_> {
         let covered =
             |number: u64, runs: &[IdRun]| runs.iter().any(|run| run.segments().contains(&number));
         let roots = self.roots();
-        let open = |path: &String| IdRun::open(self.store, self.keys.all(), &roots, path);
+        let open = |path: &String| IdRun::open(self.store, self.keys.line(), &roots, path);
         let opened: Result<Vec<IdRun>, LogError> = self.runs.iter().map(open).collect();
         // Merged meanwhile: then it cannot be told here.
         let Ok(runs) = opened else {

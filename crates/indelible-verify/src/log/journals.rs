@@ -9,7 +9,7 @@ use crate::verdict::FindingKind;
 use indelible_event::record_id;
 use indelible_log::{
     Kind, LogError, RECORDS_PER_SEGMENT,
-    stored::{self, Commit, Found},
+    stored::{self, Break, Commit, Found, Row},
 };
 use indelible_store::{Blob, StoreError};
 use indelible_tlog::{BundleEntries, Frontier, Hash};
@@ -32,6 +32,8 @@ struct Signed {
     end: u64,
     records_at: u64,
     note: Vec<u8>,
+    /// The root that its frame says.
+    told: Hash,
     /// The root that the records lead to; `None` where what is before them is lost.
     root: Option<Hash>,
 }
@@ -41,6 +43,7 @@ struct Tail {
     /// Roots of the sealed segments.
     row: Vec<Hash>,
     sealed: u64,
+    chain: Row,
     /// The tree so far; `None` where part of it is lost.
     frontier: Option<Frontier>,
     /// Where the next commit begins; `None` before the first.
@@ -74,6 +77,7 @@ impl LogCheck<'_> {
         let sealed = row.len() as u64 * RECORDS_PER_SEGMENT;
         let mut tail = Tail {
             frontier: self.frontier_at(&row, sealed).ok(),
+            chain: Row::new(sealed, self.sealed.values().map(|sealed| sealed.link)),
             row,
             sealed,
             next: None,
@@ -91,7 +95,17 @@ impl LogCheck<'_> {
             tail.frontier.as_ref().map_or(tail.sealed, |frontier| frontier.size().max(tail.sealed));
         self.check_signed(&tail.signed);
         self.compare(&tail.roots, size);
+        self.unsigned_tail(size);
         Ok(())
+    }
+
+    /// Records that no checkpoint vouches for might be anybody's.
+    fn unsigned_tail(&mut self, size: u64) {
+        let signed = self.verdict.coverage.head.as_ref().map_or(0, |head| head.size);
+        if signed < size && self.verdict.findings.is_empty() {
+            let message = format!("no checkpoint vouches for the records from {signed} on");
+            self.verdict.find(FindingKind::Unverifiable, Some(signed), message);
+        }
     }
 
     fn open_journals(&mut self) -> Result<Vec<NamedBlob>, LogError> {
@@ -174,41 +188,30 @@ impl LogCheck<'_> {
         }
     }
 
-    /// Commits follow each other. Of journals whose records are all sealed any may be gone
-    /// before others: there the segments go on, and nothing is missing.
+    /// Commits follow each other, each naming the one before it. Of journals whose records
+    /// are all sealed any may be gone: there the segments go on, and nothing is missing.
     fn follows(&mut self, path: &str, commit: &Commit, tail: &mut Tail) -> bool {
         let (first, expected) = (commit.first, tail.next.unwrap_or(tail.sealed));
-        let is_sealed = tail.next.unwrap_or(0)..=tail.sealed;
-        let follows = Some(first) == tail.next || is_sealed.contains(&first);
-        if self.verdict.coverage.incomplete_tail || !follows || commit.count == 0 {
-            let (kind, message) = if first > expected {
-                let last = first - 1;
-                (
-                    FindingKind::Missing,
-                    format!(
-                        "{path} goes on with record {first}: the records {expected} to {last} are missing"
-                    ),
-                )
-            } else if commit.count == 0 {
-                (
-                    FindingKind::Altered,
-                    format!("{path} has a frame without records before record {expected}"),
-                )
-            } else if self.verdict.coverage.incomplete_tail {
-                (
-                    FindingKind::Altered,
-                    format!("{path} goes on with record {first} after a frame that is incomplete"),
-                )
-            } else {
-                (
-                    FindingKind::Altered,
-                    format!(
-                        "{path} has records from {first} on where {expected} follows: frames stand twice, or out of their order"
-                    ),
-                )
-            };
-            self.verdict.find(kind, Some(expected.min(first)), message);
+        if self.verdict.coverage.incomplete_tail {
+            let message = format!("{path} goes on with record {first} after an incomplete frame");
+            self.verdict.find(FindingKind::Altered, Some(expected.min(first)), message);
             return false;
+        }
+        match tail.chain.follow(commit) {
+            Ok(()) => {}
+            Err(Break::Hole(from)) => {
+                let message = format!(
+                    "{path} goes on with record {first}: the records {from} to {} are missing",
+                    first.saturating_sub(1)
+                );
+                self.verdict.find(FindingKind::Missing, Some(from), message);
+                return false;
+            }
+            Err(Break::Other(problem)) => {
+                let message = format!("{path}: {problem}");
+                self.verdict.find(FindingKind::Altered, Some(expected.min(first)), message);
+                return false;
+            }
         }
         if Some(first) != tail.next {
             tail.frontier = self.frontier_at(&tail.row, first).ok();
@@ -228,7 +231,7 @@ impl LogCheck<'_> {
             self.verdict.fail(Some(first), &error);
             return false;
         };
-        self.times(path, &commit, tail);
+        self.times(path, &commit);
         for (leaf, index) in entries.leaves.into_iter().zip(first..) {
             let Some(frontier) = &mut tail.frontier else { break };
             push(frontier, leaf);
@@ -251,7 +254,8 @@ impl LogCheck<'_> {
         self.verdict.coverage.record_bytes += lengths.skip(skipped).sum::<usize>() as u64;
         let root = tail.frontier.as_ref().map(Frontier::root);
         let (path, records_at) = (path.to_owned(), commit.records_at);
-        tail.signed.push(Signed { path, first, end, records_at, note: commit.note, root });
+        let (note, told) = (commit.note, commit.root);
+        tail.signed.push(Signed { path, first, end, records_at, note, told, root });
         true
     }
 
@@ -267,24 +271,19 @@ impl LogCheck<'_> {
         same
     }
 
-    /// A segment says when its first and its last record were committed; where the commits
-    /// are still there they must say the same.
-    fn times(&mut self, path: &str, commit: &Commit, tail: &Tail) {
-        let numbers =
-            [commit.first / RECORDS_PER_SEGMENT, (commit.end() - 1) / RECORDS_PER_SEGMENT];
-        for number in numbers.into_iter().collect::<BTreeSet<u64>>() {
+    /// A segment says, signed, between which times its records were committed; where the
+    /// commits are still there theirs must be between them.
+    fn times(&mut self, path: &str, commit: &Commit) {
+        let numbers = commit.first / RECORDS_PER_SEGMENT..=(commit.end() - 1) / RECORDS_PER_SEGMENT;
+        for number in numbers {
             let Some(sealed) = self.sealed.get(&number) else { continue };
-            let (first, last) =
-                (number * RECORDS_PER_SEGMENT, (number + 1) * RECORDS_PER_SEGMENT - 1);
-            let holds = |index: u64| commit.first <= index && index < commit.end();
-            let told = [(first, sealed.time_us.0), (last, sealed.time_us.1)];
-            let other =
-                told.into_iter().find(|(index, time)| holds(*index) && *time != commit.time_us);
-            if let Some((index, _)) = other.filter(|_| number < tail.row.len() as u64) {
+            let (earliest, latest) = sealed.time_us;
+            if !(earliest..=latest).contains(&commit.time_us) {
+                let first = commit.first;
                 let message = format!(
-                    "segment {number} and {path} disagree about when record {index} was committed"
+                    "{path} says another time of the commit of records from {first} on than segment {number}"
                 );
-                self.verdict.find(FindingKind::Altered, Some(index), message);
+                self.verdict.find(FindingKind::Altered, Some(first), message);
             }
         }
     }
@@ -319,12 +318,15 @@ impl LogCheck<'_> {
         let problems: Vec<(u64, LogError)> = signed
             .par_iter()
             .filter_map(|commit| {
-                let Signed { path, first, end, records_at, note, root } = commit;
+                let Signed { path, first, end, records_at, note, told, root } = commit;
+                let leads = root.is_none_or(|root| root == *told);
+                if note.is_empty() && leads {
+                    return None;
+                }
                 let problem = match keys.checkpoint(note) {
                     Err(source) => LogError::Checkpoint { path: path.clone(), source },
                     Ok(checkpoint) => {
-                        let leads = root.is_none_or(|root| root == checkpoint.root);
-                        if checkpoint.size == *end && leads {
+                        if leads && checkpoint.size == *end && checkpoint.root == *told {
                             return None;
                         }
                         let last = end - 1;
@@ -340,7 +342,8 @@ impl LogCheck<'_> {
         for (index, error) in problems {
             self.verdict.fail(Some(index), &error);
         }
-        let last = signed.last().and_then(|commit| self.keys.checkpoint(&commit.note).ok());
+        let last = signed.iter().rev().find(|commit| !commit.note.is_empty());
+        let last = last.and_then(|commit| self.keys.checkpoint(&commit.note).ok());
         self.verdict.coverage.head = last;
     }
 }

@@ -18,7 +18,7 @@ use crate::{
 use ids::Points;
 use indelible_log::{Kind, LogError, RECORDS_PER_SEGMENT, stored};
 use indelible_store::Store;
-use indelible_tlog::{Checkpoint, VerifyingKey};
+use indelible_tlog::{Checkpoint, Hash, VerifyingKey};
 use rayon::prelude::*;
 use segments::{Named, Sealed};
 use std::{
@@ -94,6 +94,8 @@ pub struct LogCheck<'a> {
     keys: Keys,
     kind: Kind,
     since: Option<Checkpoint>,
+    /// Sizes and roots that the notes about keys vouch for, and where each stands.
+    announced: Vec<(String, u64, Hash)>,
     points: Points,
     /// Segments that were read, by number.
     sealed: BTreeMap<u64, Sealed>,
@@ -125,23 +127,27 @@ impl<'a> LogCheck<'a> {
             verdict.fail(None, &error);
             Points::default()
         });
-        let manifest = keys
-            .first()
-            .ok_or_else(|| LogError::Invalid("no key".to_owned()))
-            .and_then(|first| stored::manifest(store, first));
-        let kind = match manifest {
+        if let Err(error) = stored::features(store, keys.line()) {
+            verdict.fail(None, &error);
+        }
+        let kind = match stored::manifest(store, keys.line().first()) {
             Ok(manifest) => manifest.kind,
             Err(error) => {
                 verdict.fail(None, &error);
                 Kind::Events
             }
         };
+        let announced = stored::vouched_roots(store, keys.line()).unwrap_or_else(|error| {
+            verdict.fail(None, &error);
+            Vec::new()
+        });
         let mut check = Self {
             store,
             options,
             keys,
             kind,
             since: None,
+            announced,
             points,
             sealed: BTreeMap::new(),
             tried: BTreeSet::new(),

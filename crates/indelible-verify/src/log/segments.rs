@@ -6,7 +6,7 @@ use crate::verdict::Finding;
 use indelible_event::{Attachment, Envelope, Payload, record_id};
 use indelible_log::{
     Kind, LogError, RECORDS_PER_BUNDLE, RECORDS_PER_SEGMENT,
-    stored::{self, BUNDLE_LEVEL, BUNDLES_PER_SEGMENT, SEGMENT_LEVEL, Segment},
+    stored::{self, BUNDLE_LEVEL, BUNDLES_PER_SEGMENT, Link, SEGMENT_LEVEL, Segment},
 };
 use indelible_tlog::{BundleEntries, Checkpoint, Frontier, Hash, leaf_hash};
 use rayon::prelude::*;
@@ -21,8 +21,9 @@ pub(super) struct Sealed {
     /// Every record hashed to the root.
     pub(super) sound: bool,
     pub(super) ids: Fingerprint,
-    /// The checkpoint in it.
+    /// The checkpoint in it, and the commit that made it.
     pub(super) checkpoint: Option<Checkpoint>,
+    pub(super) link: Link,
 }
 
 /// What reading one segment yields.
@@ -92,6 +93,7 @@ impl LogCheck<'_> {
             sound: hashed.findings.is_empty(),
             ids,
             checkpoint,
+            link: segment.link(),
         });
         hashed
     }
@@ -99,10 +101,15 @@ impl LogCheck<'_> {
     /// The checkpoint in a segment must be signed and cover it.
     fn seal(&self, segment: &Segment, findings: &mut Vec<Finding>) -> Option<Checkpoint> {
         let first = segment.number() * RECORDS_PER_SEGMENT;
+        if let Err(error) = segment.signed(self.keys.line()) {
+            findings.push(Finding::of(Some(first), &error));
+        }
+        let covers = |checkpoint: &Checkpoint| {
+            checkpoint.size >= first + RECORDS_PER_SEGMENT
+                && checkpoint.size == segment.link().end()
+        };
         let error = match self.keys.checkpoint(segment.note()) {
-            Ok(checkpoint) if checkpoint.size >= first + RECORDS_PER_SEGMENT => {
-                return Some(checkpoint);
-            }
+            Ok(checkpoint) if covers(&checkpoint) => return Some(checkpoint),
             Ok(_) => damaged(segment.path(), 0, "its checkpoint does not cover it"),
             Err(source) => LogError::Checkpoint { path: segment.path().to_owned(), source },
         };
@@ -237,7 +244,11 @@ impl LogCheck<'_> {
             .since
             .clone()
             .map(|held| (held, "the checkpoint held from before".to_owned(), true));
-        let vouched: Vec<_> = sealed.chain(since).collect();
+        let announced = self.announced.iter().map(|(path, size, root)| {
+            let origin = self.keys.line().first().name().to_owned();
+            (Checkpoint::new(origin, *size, *root), path.clone(), false)
+        });
+        let vouched: Vec<_> = sealed.chain(since).chain(announced).collect();
         for (checkpoint, origin, is_since) in vouched {
             match roots.get(&checkpoint.size) {
                 Some(root) if *root == checkpoint.root => {
@@ -267,7 +278,8 @@ impl LogCheck<'_> {
     /// Sizes that checkpoints in segments, and the one held from before, speak of.
     pub(super) fn vouched_sizes(&self) -> BTreeSet<u64> {
         let sealed = self.sealed.values().filter_map(|sealed| sealed.checkpoint.as_ref());
-        sealed.chain(&self.since).map(|checkpoint| checkpoint.size).collect()
+        let sizes = sealed.chain(&self.since).map(|checkpoint| checkpoint.size);
+        sizes.chain(self.announced.iter().map(|(_, size, _)| *size)).collect()
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     output::{self, BAD, FAINT, GOOD, STRONG, line, note},
 };
 use anyhow::Context as _;
-use indelible_api::EventView;
+use indelible_api::{EventView, RecordName};
 use indelible_client::{ClientError, LogClient};
 use serde_json::Value;
 use std::{
@@ -150,7 +150,7 @@ async fn each(log: &LogClient, mut visit: impl FnMut(EventView)) -> anyhow::Resu
 }
 
 async fn prove(log: &LogClient, name: &'static str, view: EventView) -> anyhow::Result<Proven> {
-    let proof = log.prove(&view.index.to_string(), None).await?;
+    let proof = log.prove(&RecordName::Index(view.index), None).await?;
     Ok(Proven { log: name, view, proof: proof.to_string() })
 }
 
@@ -160,7 +160,7 @@ async fn write_proof(
     proven: &Proven,
 ) -> anyhow::Result<()> {
     let log = client.log(proven.log, None).await?;
-    let record = log.record(&proven.view.index.to_string()).await?;
+    let record = log.record(&RecordName::Index(proven.view.index)).await?;
     let stem = format!("{}-{}", proven.log, proven.view.index);
     fs::write(folder.join(format!("{stem}.record")), record)
         .and_then(|()| fs::write(folder.join(format!("{stem}.tlog-proof")), &proven.proof))

@@ -6,7 +6,7 @@ use crate::{
     output::{self, BAD, FAINT, GOOD, STRONG, count, line},
 };
 use anyhow::Context as _;
-use indelible_api::{CreateToken, Grant, LogInfo, Role};
+use indelible_api::{CreateToken, Grant, LogInfo, RecordName, Role};
 use indelible_client::{AppendOptions, Client, Credentials, LogClient};
 use indelible_log::{DataDir, Options};
 use indelible_server::{AccessConfig, Config, IndexOptions, Limits, Server};
@@ -166,7 +166,7 @@ async fn tell_story(log: &LogClient) -> anyhow::Result<u64> {
     line(format_args!("{STRONG}2. What happened, and where it is{STRONG:#}"));
     let mut changed_at = 0;
     for (n, chapter) in STORY.iter().enumerate() {
-        let view = log.event(chapter.id).await?;
+        let view = log.event(&RecordName::Id(chapter.id.to_owned())).await?;
         line(format_args!("   {STRONG}record {}{STRONG:#}  {}", view.index, chapter.caption));
         if n == 2 {
             changed_at = view.index;
@@ -182,10 +182,10 @@ fn show_commands(url: &str, folder: &Path) {
     line(format_args!("{STRONG}3. Try it, in another terminal{STRONG:#}"));
     for command in [
         format!("export INDELIBLE_TOKEN_FILE={}", folder.join("token").display()),
-        format!("indelible {flag}get {LOG} hl-story-1"),
+        format!("indelible {flag}get {LOG} id:hl-story-1"),
         format!("indelible {flag}tail {LOG} -n 20"),
-        format!("indelible {flag}prove {LOG} hl-story-3 > story.tlog-proof"),
-        format!("indelible {flag}get {LOG} hl-story-3 --raw > story.record"),
+        format!("indelible {flag}prove {LOG} id:hl-story-3 > story.tlog-proof"),
+        format!("indelible {flag}get {LOG} id:hl-story-3 --raw > story.record"),
         format!("indelible verify story.tlog-proof --record story.record --key {}", key.display()),
         format!("indelible verify {url} --log {LOG} --key {}", key.display()),
         format!("indelible {flag}search {LOG} outcome:denied --facet actor,action"),

@@ -10,6 +10,7 @@ use indelible_api::{
     Code, Export as ExportView, ExportFormat, ExportRequest, ExportState, Manifest,
 };
 use indelible_client::{ClientError, LogClient};
+use indelible_verify::manifest_of;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -26,7 +27,7 @@ const TRIES: u32 = 6;
 /// Export everything a query finds to a file, without a limit.
 ///
 /// The server writes the export in the background; then it is downloaded. Interrupted,
-/// the same command goes on where it was. Beside FILE stands FILE.manifest.json: the
+/// the same command goes on where it was. Beside FILE stands FILE.manifest: the
 /// query, the counts, the checkpoint, the file's hash. With --proofs each record has its
 /// bytes and an offline proof, and `indelible verify FILE --key VKEY` checks all of it
 /// without a server.
@@ -78,8 +79,8 @@ impl Export {
                 id
             }
         };
-        let manifest = match wait(&log, &id).await {
-            Ok(manifest) => manifest,
+        let (manifest, signed) = match wait(&log, &id).await {
+            Ok(done) => done,
             Err(error) => {
                 // What failed is begun anew the next time.
                 fs::remove_file(&state)?;
@@ -93,9 +94,7 @@ impl Export {
             fs::remove_file(&part)?;
             bail!("what was downloaded is not what the server wrote; run the same command again");
         }
-        let mut text = serde_json::to_vec_pretty(&manifest)?;
-        text.push(b'\n');
-        fs::write(manifest_of(&self.output), text)?;
+        fs::write(manifest_of(&self.output), signed)?;
         fs::rename(&part, &self.output)?;
         fs::remove_file(&state)?;
         // It is here now, and would be removed after a day anyway.
@@ -168,11 +167,6 @@ impl Export {
     }
 }
 
-/// The file beside an export that says what it is.
-pub(crate) fn manifest_of(path: &Path) -> PathBuf {
-    beside(path, "manifest.json")
-}
-
 fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".");
@@ -180,18 +174,18 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// Waits until the export is done.
-async fn wait(log: &LogClient, id: &str) -> anyhow::Result<Manifest> {
+/// Waits until the export is done; what it is, and that as the log signed it.
+async fn wait(log: &LogClient, id: &str) -> anyhow::Result<(Manifest, String)> {
     let bar = output::progress(0, "records looked through");
     let mut pause = Duration::from_millis(20);
     loop {
-        let ExportView { state, at, size, manifest, error, .. } = log.export(id).await?;
+        let ExportView { state, at, size, manifest, signed, error, .. } = log.export(id).await?;
         bar.set_length(size);
         bar.set_position(at);
-        match (state, manifest) {
-            (ExportState::Done, Some(manifest)) => {
+        match (state, manifest.zip(signed)) {
+            (ExportState::Done, Some(done)) => {
                 bar.finish_and_clear();
-                return Ok(manifest);
+                return Ok(done);
             }
             (ExportState::Running, _) => {}
             _ => bail!("the export failed: {}", error.unwrap_or_default()),
@@ -239,7 +233,7 @@ async fn download(log: &LogClient, id: &str, part: &Path, bytes: u64) -> anyhow:
 }
 
 /// SHA-256 of a file, hex.
-pub(crate) fn hash(path: &Path) -> anyhow::Result<String> {
+fn hash(path: &Path) -> anyhow::Result<String> {
     let mut hash = Sha256::new();
     let mut file =
         File::open(path).with_context(|| format!("could not read {}", path.display()))?;

@@ -5,15 +5,15 @@ use crate::{
     global::Global,
     output::{self, BAD, FAINT, STRONG, line},
 };
-use indelible_api::EventView;
+use indelible_api::{EventView, RecordName};
 use std::process::ExitCode;
 
-/// Show a record by index or id.
+/// Show a record by its index, or by its event's id.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Get {
     /// Name of the log
     log: String,
-    /// Index or id
+    /// Index, such as 17, or id:ID
     record: String,
     /// Write the bytes of the record exactly as they were hashed
     #[arg(long)]
@@ -22,13 +22,14 @@ pub(crate) struct Get {
 
 impl Get {
     pub(crate) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let record: RecordName = self.record.parse()?;
         let log = open_log(global, &self.log, None).await?;
         if self.raw {
-            let bytes = log.record(&self.record).await?;
+            let bytes = log.record(&record).await?;
             output::raw(&bytes)?;
             return Ok(ExitCode::SUCCESS);
         }
-        let view = log.event(&self.record).await?;
+        let view = log.event(&record).await?;
         if global.json {
             output::json(&view)?;
         } else {

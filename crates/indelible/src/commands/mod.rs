@@ -24,6 +24,5 @@ pub(crate) mod tail;
 pub(crate) mod token;
 pub(crate) mod trail;
 pub(crate) mod verify;
-pub(crate) mod verify_export;
 pub(crate) mod view;
 pub(crate) mod whoami;

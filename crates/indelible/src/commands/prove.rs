@@ -1,6 +1,7 @@
 //! `indelible prove`.
 
 use crate::{connect::open_log, global::Global, output};
+use indelible_api::RecordName;
 use std::process::ExitCode;
 
 /// Write the offline proof of a record (a C2SP tlog-proof) to standard output.
@@ -8,7 +9,7 @@ use std::process::ExitCode;
 pub(crate) struct Prove {
     /// Name of the log
     log: String,
-    /// Index or id
+    /// Index, such as 17, or id:ID
     record: String,
     /// Prove it under the checkpoint of this size instead of the latest
     #[arg(long)]
@@ -20,8 +21,9 @@ pub(crate) struct Prove {
 
 impl Prove {
     pub(crate) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let record: RecordName = self.record.parse()?;
         let log = open_log(global, &self.log, self.key.as_deref()).await?;
-        let proof = log.prove(&self.record, self.size).await?;
+        let proof = log.prove(&record, self.size).await?;
         if global.json {
             output::json(&serde_json::json!({
                 "index": proof.index,

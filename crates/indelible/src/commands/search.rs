@@ -8,7 +8,8 @@ use crate::{
 };
 use anyhow::{Context as _, bail};
 use indelible_api::{
-    Count, CountRequest, Facets, FacetsRequest, HistogramBuckets, HistogramRequest, SearchedLog,
+    Count, CountRequest, Facets, FacetsRequest, HistogramBuckets, HistogramRequest,
+    ReadConsistency, Searched, SearchedLog,
 };
 use indelible_client::{Client, LogClient};
 use std::process::ExitCode;
@@ -22,6 +23,7 @@ const VALUES: usize = 3;
 /// `actor:alice action:iam.role.* outcome:denied ip:10.0.0.0/8 after:7d -target.type:bucket "free text"`,
 /// with OR and parentheses. Every search is in the trail before its answer.
 /// Several logs are searched at once: `prod,billing`, `prod-*`, `'*'`.
+/// An answer that does not rest on all that is in the logs says so, and the exit code is 3.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Search {
     /// Name of the log; or several, with commas between, each perhaps with * at its end
@@ -46,9 +48,9 @@ pub(crate) struct Search {
     /// Show how many there are by time instead, in buckets such as 1h, 1d; with --facet and one field its most frequent values in each
     #[arg(long, value_name = "INTERVAL")]
     histogram: Option<String>,
-    /// Wait until everything that is in the log is searched
+    /// Do not wait until the index, which is about a second behind, has what is in the log now
     #[arg(long)]
-    head: bool,
+    no_wait: bool,
 }
 
 impl Search {
@@ -66,23 +68,28 @@ impl Search {
             })?;
             q = format!("({}) {q}", view.q);
         }
-        if self.head {
-            log.search(&q, false, 1, None, true).await?;
-        }
         if self.count {
-            show_count(&log.count(&q).await?, global)?;
+            show_count(&log.count(&self.wanted_count(q)).await?, global)
         } else if let Some(interval) = &self.histogram {
-            show_histogram(&log.histogram(&self.wanted_histogram(q, interval)?).await?, global)?;
+            show_histogram(&log.histogram(&self.wanted_histogram(q, interval)?).await?, global)
         } else if !self.facet.is_empty() {
-            show_facets(log.facets(&self.wanted_facets(q)).await?, global)?;
+            show_facets(log.facets(&self.wanted_facets(q)).await?, global)
         } else {
-            self.events(&log, &q, global).await?;
+            self.events(&log, &q, global).await
         }
-        Ok(ExitCode::SUCCESS)
+    }
+
+    const fn consistency(&self) -> ReadConsistency {
+        if self.no_wait { ReadConsistency::Now } else { ReadConsistency::Head }
+    }
+
+    fn wanted_count(&self, q: String) -> CountRequest {
+        CountRequest { q, consistency: self.consistency() }
     }
 
     fn wanted_facets(&self, q: String) -> FacetsRequest {
-        FacetsRequest { q, fields: self.facet.clone(), limit: self.lines.min(1000) }
+        let (fields, limit) = (self.facet.clone(), self.lines.min(1000));
+        FacetsRequest { q, consistency: self.consistency(), fields, limit }
     }
 
     fn wanted_histogram(&self, q: String, interval: &str) -> anyhow::Result<HistogramRequest> {
@@ -91,7 +98,8 @@ impl Search {
             [field] => Some(field.clone()),
             _ => bail!("a histogram counts the values of one field: --histogram 1h --facet action"),
         };
-        Ok(HistogramRequest { q, interval: interval.to_owned(), by, limit: VALUES })
+        let (interval, consistency) = (interval.to_owned(), self.consistency());
+        Ok(HistogramRequest { q, consistency, interval, by, limit: VALUES })
     }
 
     /// In several logs.
@@ -100,20 +108,16 @@ impl Search {
             bail!("--view is about one log");
         }
         let (client, q) = (connect(global)?, self.query.join(" "));
-        if self.head {
-            client.search_logs(&self.log, &q, false, 1, None, true).await?;
-        }
         if self.count {
-            show_count(&client.count_logs(&self.log, &CountRequest { q }).await?, global)?;
+            show_count(&client.count_logs(&self.log, &self.wanted_count(q)).await?, global)
         } else if let Some(interval) = &self.histogram {
             let wanted = self.wanted_histogram(q, interval)?;
-            show_histogram(&client.histogram_logs(&self.log, &wanted).await?, global)?;
+            show_histogram(&client.histogram_logs(&self.log, &wanted).await?, global)
         } else if !self.facet.is_empty() {
-            show_facets(client.facets_logs(&self.log, &self.wanted_facets(q)).await?, global)?;
+            show_facets(client.facets_logs(&self.log, &self.wanted_facets(q)).await?, global)
         } else {
-            self.events_of_logs(&client, &q, global).await?;
+            self.events_of_logs(&client, &q, global).await
         }
-        Ok(ExitCode::SUCCESS)
     }
 
     async fn events_of_logs(
@@ -121,13 +125,13 @@ impl Search {
         client: &Client,
         q: &str,
         global: &Global,
-    ) -> anyhow::Result<()> {
-        let (mut shown, mut after) = (0, None);
+    ) -> anyhow::Result<ExitCode> {
+        let (mut shown, mut after, mut ending) = (0, None, ExitCode::SUCCESS);
         while shown < self.lines {
             let limit = (self.lines - shown).min(1000);
-            let page = client
-                .search_logs(&self.log, q, self.oldest, limit, after.as_deref(), false)
-                .await?;
+            let (after_this, wait) = (after.as_deref(), self.consistency());
+            let page =
+                client.search_logs(&self.log, q, self.oldest, limit, after_this, wait).await?;
             for event in &page.items {
                 if global.json {
                     output::json(event)?;
@@ -136,14 +140,14 @@ impl Search {
                 }
             }
             shown += page.items.len();
-            all_behind(&page.logs);
+            ending = whole(&page.searched, global.json)?;
             after = page.next;
             if after.is_none() {
                 break;
             }
         }
         self.ending(shown, after.is_some(), global);
-        Ok(())
+        Ok(ending)
     }
 
     fn ending(&self, shown: usize, is_more: bool, global: &Global) {
@@ -154,42 +158,43 @@ impl Search {
         }
     }
 
-    async fn events(&self, log: &LogClient, q: &str, global: &Global) -> anyhow::Result<()> {
-        let (mut shown, mut after) = (0, None);
+    async fn events(&self, log: &LogClient, q: &str, global: &Global) -> anyhow::Result<ExitCode> {
+        let (mut shown, mut after, mut ending) = (0, None, ExitCode::SUCCESS);
         while shown < self.lines {
             let limit = (self.lines - shown).min(1000);
-            let page = log.search(q, self.oldest, limit, after.as_deref(), false).await?;
+            let wait = self.consistency();
+            let page = log.search(q, self.oldest, limit, after.as_deref(), wait).await?;
             for view in &page.items {
                 print_row(view, global.json)?;
             }
             shown += page.items.len();
-            behind(None, page.indexed, page.size, page.problem.as_deref());
-            match page.next {
-                Some(next) => after = Some(next),
-                None => {
-                    after = None;
-                    break;
-                }
+            ending = whole(&page.searched, global.json)?;
+            after = page.next;
+            if after.is_none() {
+                break;
             }
         }
         self.ending(shown, after.is_some(), global);
-        Ok(())
+        Ok(ending)
     }
 }
 
-fn show_count(found: &Count, global: &Global) -> anyhow::Result<()> {
-    all_behind(&found.logs);
+fn show_count(found: &Count, global: &Global) -> anyhow::Result<ExitCode> {
+    // In JSON the answer itself has it.
+    let ending = whole(&found.searched, false)?;
     if global.json {
-        return output::json(found);
+        output::json(found)?;
+        return Ok(ending);
     }
     line(count(found.count));
-    Ok(())
+    Ok(ending)
 }
 
-fn show_facets(found: Facets, global: &Global) -> anyhow::Result<()> {
-    all_behind(&found.logs);
+fn show_facets(found: Facets, global: &Global) -> anyhow::Result<ExitCode> {
+    let ending = whole(&found.searched, false)?;
     if global.json {
-        return output::json(&found);
+        output::json(&found)?;
+        return Ok(ending);
     }
     for facet in found.facets {
         let more = facet.distinct.saturating_sub(facet.values.len() as u64);
@@ -199,34 +204,43 @@ fn show_facets(found: Facets, global: &Global) -> anyhow::Result<()> {
             line(format_args!("{FAINT}and {} more{FAINT:#}", count(more)));
         }
     }
-    Ok(())
+    Ok(ending)
 }
 
-fn all_behind(logs: &[SearchedLog]) {
-    for log in logs {
-        behind(Some(&log.log), log.indexed, log.size, log.problem.as_deref());
-    }
-}
+/// Exit code of an answer that does not rest on all that is in the logs.
+const NOT_WHOLE: u8 = 3;
 
-/// Says so where not all of a log was searched.
-pub(crate) fn behind(log: Option<&str>, indexed: u64, size: u64, problem: Option<&str>) {
-    let of = log.map_or_else(String::new, |log| format!("{log}: "));
-    let (seen, all) = (count(indexed), count(size));
-    match problem {
-        Some(problem) => {
-            note(format_args!("{BAD}{of}searched {seen} of {all} records: {problem}{BAD:#}"))
+/// Says on standard error where not all of a log was searched; the exit code says it too.
+/// With JSON, whose lines are events, it is a line of its own.
+pub(crate) fn whole(searched: &Searched, json: bool) -> anyhow::Result<ExitCode> {
+    for log in &searched.logs {
+        let SearchedLog { log, indexed, size, problem } = log;
+        let (seen, all) = (count(*indexed), count(*size));
+        match problem {
+            Some(problem) => {
+                note(format_args!("{BAD}{log}: searched {seen} of {all} records: {problem}{BAD:#}"))
+            }
+            None if indexed < size => note(format_args!(
+                "{BAD}{log}: searched {seen} of {all} records: the index is behind, and goes on{BAD:#}"
+            )),
+            None => {}
         }
-        None if indexed < size => note(format_args!(
-            "{FAINT}{of}searched {seen} of {all} records; the index goes on (--head waits){FAINT:#}"
-        )),
-        None => {}
     }
+    if searched.whole {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if json {
+        output::json(&serde_json::json!({ "searched": searched }))?;
+    }
+    Ok(ExitCode::from(NOT_WHOLE))
 }
 
-fn show_histogram(found: &HistogramBuckets, global: &Global) -> anyhow::Result<()> {
-    all_behind(&found.logs);
+fn show_histogram(found: &HistogramBuckets, global: &Global) -> anyhow::Result<ExitCode> {
+    // In JSON the answer itself has it.
+    let ending = whole(&found.searched, false)?;
     if global.json {
-        return output::json(found);
+        output::json(found)?;
+        return Ok(ending);
     }
     let most = found.buckets.iter().map(|bucket| bucket.count).max().unwrap_or(0).max(1);
     for bucket in &found.buckets {
@@ -241,5 +255,5 @@ fn show_histogram(found: &HistogramBuckets, global: &Global) -> anyhow::Result<(
     if found.buckets.is_empty() {
         line("nothing found");
     }
-    Ok(())
+    Ok(ending)
 }

@@ -1,6 +1,7 @@
 //! `indelible tail`.
 
-use crate::{connect::open_log, global::Global, row::print_row};
+use crate::{commands::search::whole, connect::open_log, global::Global, row::print_row};
+use indelible_api::ReadConsistency;
 use indelible_client::LogClient;
 use std::process::ExitCode;
 
@@ -56,13 +57,16 @@ impl Tail {
         q: &str,
         global: &Global,
     ) -> anyhow::Result<ExitCode> {
-        let page = log.search(q, false, usize::from(self.lines.max(1)), None, true).await?;
+        let (lines, wait) = (usize::from(self.lines.max(1)), ReadConsistency::Head);
+        let page = log.search(q, false, lines, None, wait).await?;
         let newest = page.items.iter().take(usize::from(self.lines)).rev();
         newest.into_iter().try_for_each(|view| print_row(view, global.json))?;
-        let mut last = page.indexed.checked_sub(1);
         if !self.follow {
-            return Ok(ExitCode::SUCCESS);
+            return whole(&page.searched, global.json);
         }
+        // Where the search ended the following begins: no more than what is shown lies behind.
+        let indexed = page.searched.logs.first().and_then(|log| log.indexed.checked_sub(1));
+        let mut last = indexed.max(page.items.first().map(|view| view.index));
         loop {
             let follow = log.follow(q, last, |view| {
                 // A terminal that went away ends the process in print_row.

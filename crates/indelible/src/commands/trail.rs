@@ -1,14 +1,13 @@
 //! `indelible trail`: who looked into what.
 
 use crate::{
-    commands::search::behind,
+    commands::search::whole,
     connect::open_log,
     global::Global,
     output::{self, BAD, FAINT, GOOD, STRONG, line},
     when::time_from_now,
 };
-use indelible_api::{Code, EventView};
-use indelible_client::ClientError;
+use indelible_api::{EventView, ReadConsistency};
 use serde_json::Value;
 use std::process::ExitCode;
 
@@ -55,19 +54,13 @@ impl Trail {
     pub(crate) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let q = self.query()?;
         let log = open_log(global, ACCESS, None).await?;
-        let (mut after, mut found) = (None, Vec::new());
+        let (mut after, mut found, mut ending) = (None, Vec::new(), ExitCode::SUCCESS);
         while found.len() < self.lines {
-            // What was done just now is in the answer.
-            let at_head = after.is_none();
             let limit = self.lines.clamp(50, 1000);
-            let page = match log.search(&q, false, limit, after.as_deref(), at_head).await {
-                // Better what is there than nothing; it is said below.
-                Err(ClientError::Api { body, .. }) if body.code == Code::IndexBehind.name() => {
-                    log.search(&q, false, limit, after.as_deref(), false).await?
-                }
-                page => page?,
-            };
-            behind(None, page.indexed, page.size, page.problem.as_deref());
+            // What was done just now is in the answer.
+            let wait = ReadConsistency::Head;
+            let page = log.search(&q, false, limit, after.as_deref(), wait).await?;
+            ending = whole(&page.searched, global.json)?;
             found.extend(page.items.into_iter().filter(|view| self.is_of_log(&view.event)));
             after = page.next;
             if after.is_none() {
@@ -85,7 +78,7 @@ impl Trail {
         if found.is_empty() && !global.json {
             line("nothing in the trail fits");
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(ending)
     }
 
     /// The same as a query.

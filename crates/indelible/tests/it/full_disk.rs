@@ -46,18 +46,19 @@ fn a_full_disk_stops_the_index_and_exports_and_not_the_log() {
         server.ok(&["append", "prod", &file]);
     };
     append(0, 300);
-    let count = |arguments: &[&str]| {
-        let said = server.ok(&[&["search", "prod", "--count", "--json"], arguments].concat());
+    let count = || {
+        let said = server.ok(&["search", "prod", "--count", "--json"]);
         serde_json::from_str::<Value>(&said).unwrap()["count"].clone()
     };
-    assert_eq!(count(&["--head"]), 300);
+    assert_eq!(count(), 300);
     is_full("index/");
     append(300, 400);
     // The index notices when it tries.
     let started = Instant::now();
     let said = loop {
-        let output = server.run(&["search", "prod", "actor:ada", "-n", "1"]);
-        assert!(output.status.success(), "{}", text(&output.stderr));
+        let output = server.run(&["search", "prod", "actor:ada", "-n", "1", "--no-wait"]);
+        // An answer that is not whole is told by the exit code too.
+        assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
         let said = text(&output.stderr);
         if said.contains("does not go on") {
             break said;
@@ -66,14 +67,37 @@ fn a_full_disk_stops_the_index_and_exports_and_not_the_log() {
         std::thread::sleep(Duration::from_millis(50));
     };
     assert!(said.contains("300") && said.contains("400"), "{said}");
-    assert_eq!(count(&[]), 300);
+    // What cannot be waited for is not: the answer says so at once, in every form.
+    for (arguments, says) in [
+        (&["--count"][..], "300\n"),
+        (&["--facet", "actor"], "ada"),
+        (&["--histogram", "1d"], "300"),
+        (&["-n", "1"], "ada"),
+    ] {
+        let started = Instant::now();
+        let output = server.run(&[&["search", "prod"], arguments].concat());
+        assert!(started.elapsed() < Duration::from_secs(8), "{arguments:?}");
+        assert_eq!(output.status.code(), Some(3), "{arguments:?}");
+        assert!(text(&output.stderr).contains("searched 300 of 400"), "{arguments:?}");
+        assert!(text(&output.stdout).contains(says), "{arguments:?} {}", text(&output.stdout));
+        let several = server.run(&[&["search", "prod,_access"], arguments].concat());
+        assert_eq!(several.status.code(), Some(3), "{arguments:?}");
+        let json = server.run(&[&["search", "prod", "--json"], arguments].concat());
+        let told = text(&json.stdout);
+        assert!(told.contains("\"whole\":false") || told.contains("\"whole\": false"), "{told}");
+        assert_eq!(json.status.code(), Some(3), "{arguments:?}");
+    }
     let export = here.join("all.ndjson").display().to_string();
     let refused = server.run(&["export", "prod", "-o", &export]);
     assert!(text(&refused.stderr).contains("does not go on"), "{}", text(&refused.stderr));
     append(400, 500);
     is_full("exports/");
-    // `--head` waits until the index has tried again.
-    assert_eq!(count(&["--head"]), 500);
+    // The index tries again by itself.
+    let started = Instant::now();
+    while server.run(&["search", "prod", "--count"]).status.code() != Some(0) {
+        assert!(started.elapsed() < Duration::from_secs(60));
+    }
+    assert_eq!(count(), 500);
     let refused = server.run(&["export", "prod", "-o", &export]);
     assert!(!refused.status.success());
     assert!(text(&refused.stderr).contains("too little space"), "{}", text(&refused.stderr));
@@ -84,6 +108,6 @@ fn a_full_disk_stops_the_index_and_exports_and_not_the_log() {
     assert!(left.is_empty(), "{left:?}");
     append(500, 600);
     fs::remove_file(&full).unwrap();
-    assert_eq!(count(&["--head"]), 600);
+    assert_eq!(count(), 600);
     assert!(server.ok(&["export", "prod", "-o", &export]).contains("exported 600 events"));
 }

@@ -55,7 +55,7 @@ fn no_command_lets_what_others_wrote_steer_the_terminal() {
     // Refused, with the text of the event and of the error.
     fs::write(file("bad"), json!({ "id": STEERING, "action": STEERING }).to_string()).unwrap();
     assert_plain(&["append"], &server.run(&["append", "prod", &file("bad")]));
-    assert_eq!(server.ok(&["search", "prod", "--head", "--count"]), "2\n");
+    assert_eq!(server.ok(&["search", "prod", "--count"]), "2\n");
     let escaped = STEERING.replace(['\n', '\r'], " ");
     let (name, described) = (escaped.as_str(), STEERING);
     for made in [
@@ -113,12 +113,13 @@ fn no_command_lets_what_others_wrote_steer_the_terminal() {
     let view: Value = serde_json::from_str(&server.ok(&["get", "prod", "0", "--json"])).unwrap();
     assert_eq!(view["event"]["action"], STEERING);
     // An export whose manifest was made by somebody else.
-    let manifest = format!("{exported}.manifest.json");
-    let told: Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
-    for member in ["made_at", "q", "made_by", "origin", "log", "checkpoint"] {
-        let mut told = told.clone();
-        told[member] = STEERING.into();
-        fs::write(&manifest, told.to_string()).unwrap();
+    let manifest = format!("{exported}.manifest");
+    let told = fs::read_to_string(&manifest).unwrap();
+    let (steering, lines) = (Value::from(STEERING).to_string(), told.lines().count());
+    for line in 0..lines {
+        let mut lines: Vec<&str> = told.lines().collect();
+        lines[line] = if line % 2 == 0 { &steering } else { STEERING };
+        fs::write(&manifest, lines.join("\n") + "\n").unwrap();
         let verify = ["verify", &exported, "--key", &key];
         assert_plain(&verify, &server.run(&verify));
     }

@@ -105,7 +105,8 @@ fn the_tour() {
     let (proof, record) = (path(here, "p.tlog-proof"), path(here, "p.record"));
     fs::write(&proof, server.ok(&["prove", "prod", "17"])).unwrap();
     fs::write(&record, server.ok(&["get", "prod", "17", "--raw"])).unwrap();
-    let view: Value = serde_json::from_str(&server.ok(&["get", "prod", "ct-1", "--json"])).unwrap();
+    let view: Value =
+        serde_json::from_str(&server.ok(&["get", "prod", "id:ct-1", "--json"])).unwrap();
     assert_eq!(view["event"]["outcome"]["result"], "denied");
     assert!(server.ok(&["get", "prod", "0"]).contains("attested by the server"));
     assert!(server.ok(&["tail", "prod", "-n", "3"]).lines().count() == 3);
@@ -170,7 +171,7 @@ fn verify_tells_kinds_of_trouble_apart() {
     fs::write(&journal, &bytes).unwrap();
     let verdict = check(&[&data, "--log", "prod", "--key", &key], 10, "altered");
     assert_eq!(verdict["first_bad_index"], 0, "{verdict}");
-    let second = sound.windows(8).rposition(|window| window == b"INDFRM1\n").unwrap();
+    let second = sound.windows(8).rposition(|window| window == b"INDFRM2\n").unwrap();
     bytes = sound.clone();
     bytes[second..].fill(0);
     fs::write(&journal, &bytes).unwrap();

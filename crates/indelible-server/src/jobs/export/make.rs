@@ -2,8 +2,8 @@
 
 use super::{
     folder::{create, leave_room, remove, write_facts},
+    hashed::Hashed,
     job::{Facts, Job, KEPT_US, Wanted, deleted, not_written},
-    write::Writer,
 };
 use crate::{
     access::{Permission, Scope, caller::Caller},
@@ -19,6 +19,7 @@ use crate::{
 };
 use indelible_api::{Code, Evidence, ExportState, Manifest};
 use indelible_event::{Envelope, Payload, Timestamp};
+use indelible_export::{Writer, manifest_text, write_record};
 use indelible_index::{LogIndex, Order};
 use indelible_log::Log;
 use indelible_tlog::OfflineProof;
@@ -30,20 +31,20 @@ const PART: usize = 500;
 
 /// How often an index that is waited for is asked whether it goes on.
 const LOOK: Duration = Duration::from_secs(2);
-/// Writes the file; returns what it is.
+/// Writes the file; returns what it is, and that as the log signed it.
 pub(super) async fn make(
     desk: &Arc<Desk>,
     caller: &Caller,
     job: &Arc<Job>,
     order: Wanted,
-) -> Result<Manifest> {
+) -> Result<(Manifest, String)> {
     let Wanted { log, search, query, mut manifest } = order;
     let (name, size) = (manifest.log.clone(), manifest.size);
     reach(desk, job, &search, &manifest).await?;
     let (owned, format, proofs) = (Arc::clone(job), manifest.format, manifest.proofs);
     let mut writer = in_background(move || {
         create(&owned.folder)
-            .and_then(|file| Writer::new(&name, format, proofs, file))
+            .and_then(|file| Writer::new(&name, format, proofs, Hashed::new(file)))
             .map_err(|e| not_written(&e))
     })
     .await?;
@@ -83,10 +84,16 @@ pub(super) async fn make(
             _ => break,
         }
     }
-    let (bytes, sha256) =
-        in_background(move || writer.finish().map_err(|e| not_written(&e))).await?;
+    let (bytes, sha256) = in_background(move || {
+        writer.finish().and_then(Hashed::finish).map_err(|e| not_written(&e))
+    })
+    .await?;
     (manifest.bytes, manifest.sha256) = (bytes, hex(&sha256));
-    Ok(manifest)
+    in_background(move || {
+        let signed = log.sign(&manifest_text(&manifest))?;
+        Ok((manifest, signed))
+    })
+    .await
 }
 
 fn stopped() -> ApiError {
@@ -137,7 +144,7 @@ struct Tree {
 fn write_part(
     log: &Log,
     scope: &Scope,
-    writer: &mut Writer,
+    writer: &mut Writer<Hashed>,
     part: &[u64],
     tree: Option<&Tree>,
 ) -> Result<Vec<u64>> {
@@ -163,7 +170,7 @@ fn write_part(
             {
                 evidence.attachment = Some(log.data(&envelope)?.into_owned());
             }
-            evidence.record = Some(String::from_utf8_lossy(&record).into_owned());
+            evidence.record = Some(write_record(&record));
         }
         writer.write(view, evidence).map_err(|e| not_written(&e))?;
         written.push(index);
@@ -176,7 +183,7 @@ pub(super) async fn finish(
     desk: &Arc<Desk>,
     caller: &Caller,
     job: &Arc<Job>,
-    made: Result<Manifest>,
+    made: Result<(Manifest, String)>,
 ) {
     let mut access = Access {
         action: "access.export.finish",
@@ -188,7 +195,7 @@ pub(super) async fn finish(
         details: serde_json::Map::new(),
     };
     match &made {
-        Ok(manifest) => {
+        Ok((manifest, _)) => {
             let facts = serde_json::json!({ "records": manifest.count, "first": manifest.first, "last": manifest.last, "bytes": manifest.bytes, "sha256": manifest.sha256 });
             access.details = facts.as_object().cloned().unwrap_or_default();
         }
@@ -197,7 +204,7 @@ pub(super) async fn finish(
     let recorded = desk.trail.record(&access, Some(&caller.origin)).await;
     let now = desk.control.now();
     let kept = match recorded.and(made) {
-        Ok(manifest) => {
+        Ok((manifest, signed)) => {
             let expires = Timestamp::from_micros(now.as_micros() + KEPT_US);
             let facts = {
                 let mut export = job.show();
@@ -205,6 +212,7 @@ pub(super) async fn finish(
                 export.at = export.size;
                 export.expires_at = Some(expires.to_string());
                 export.manifest = Some(manifest);
+                export.signed = Some(signed);
                 Facts { export, scope: job.scope.clone(), ended_us: now.as_micros() }
             };
             let owned = Arc::clone(job);

@@ -3,9 +3,9 @@
 //! after a day; like the index it is derived, and the log does not depend on it.
 
 mod folder;
+mod hashed;
 mod job;
 mod make;
-mod write;
 
 use crate::{
     access::caller::Caller,
@@ -134,6 +134,7 @@ impl Exports {
             expires_at: None,
             error: None,
             manifest: None,
+            signed: None,
         };
         let job = Arc::new(Job {
             export: Mutex::new(export.clone()),

@@ -12,47 +12,31 @@ use parquet::{
     file::{properties::WriterProperties, writer::SerializedFileWriter},
     schema::parser::parse_message_type,
 };
-use sha2::{Digest as _, Sha256};
 use std::{
-    fs::File,
-    io::{self, BufWriter, Write},
+    io::{self, Write},
     sync::Arc,
 };
 
 /// Bytes of the rows of one row group, about.
 const ROW_GROUP: usize = 16 << 20;
 
-/// A file that is written once, and its hash.
-#[derive(Debug)]
-pub(super) struct Hashed {
-    file: BufWriter<File>,
-    hash: Sha256,
-    bytes: u64,
-}
-
-impl Write for Hashed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.hash.update(bytes.get(..written).unwrap_or_default());
-        self.bytes += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
-/// Writes records in one format.
-pub(super) struct Writer {
+/// Writes records in one format. The same records give the same bytes, with one version
+/// of this crate.
+pub struct Writer<W: Write + Send> {
     log: String,
-    sink: Sink,
+    sink: Sink<W>,
 }
 
-enum Sink {
-    Lines(ExportFormat, Hashed),
-    Csv { rows: csv::Writer<Hashed>, proofs: bool },
-    Parquet { file: SerializedFileWriter<Hashed>, rows: Vec<Row>, bytes: usize, proofs: bool },
+impl<W: Write + Send> std::fmt::Debug for Writer<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer").field("log", &self.log).finish_non_exhaustive()
+    }
+}
+
+enum Sink<W: Write + Send> {
+    Lines(ExportFormat, W),
+    Csv { rows: csv::Writer<W>, proofs: bool },
+    Parquet { file: SerializedFileWriter<W>, rows: Vec<Row>, bytes: usize, proofs: bool },
 }
 
 /// A row of a Parquet file; the texts are those of [`text_columns`].
@@ -74,7 +58,9 @@ fn is_time(column: &str) -> bool {
     matches!(column, "time" | "received_at")
 }
 
-fn schema(proofs: bool) -> String {
+/// The schema of a Parquet file, as its format writes it.
+#[must_use]
+pub fn parquet_schema(proofs: bool) -> String {
     let mut text = String::from("message indelible { REQUIRED INT64 index; ");
     for column in text_columns(proofs) {
         let kind = match column {
@@ -88,14 +74,12 @@ fn schema(proofs: bool) -> String {
     text
 }
 
-impl Writer {
-    pub(super) fn new(
-        log: &str,
-        format: ExportFormat,
-        proofs: bool,
-        file: File,
-    ) -> io::Result<Self> {
-        let file = Hashed { file: BufWriter::new(file), hash: Sha256::new(), bytes: 0 };
+impl<W: Write + Send> Writer<W> {
+    /// Begins a file of a log's records, with or without what proves them.
+    ///
+    /// # Errors
+    /// What the file says.
+    pub fn new(log: &str, format: ExportFormat, proofs: bool, file: W) -> io::Result<Self> {
         let sink = match format {
             ExportFormat::Ndjson | ExportFormat::Ocsf => Sink::Lines(format, file),
             ExportFormat::Csv => {
@@ -105,7 +89,8 @@ impl Writer {
                 Sink::Csv { rows, proofs }
             }
             ExportFormat::Parquet => {
-                let schema = Arc::new(parse_message_type(&schema(proofs)).map_err(parquet_error)?);
+                let schema =
+                    Arc::new(parse_message_type(&parquet_schema(proofs)).map_err(parquet_error)?);
                 let properties = WriterProperties::builder()
                     .set_compression(Compression::ZSTD(ZstdLevel::default()))
                     .set_created_by(concat!("indelible ", env!("CARGO_PKG_VERSION")).to_owned())
@@ -118,7 +103,11 @@ impl Writer {
         Ok(Self { log: log.to_owned(), sink })
     }
 
-    pub(super) fn write(&mut self, view: EventView, evidence: Evidence) -> io::Result<()> {
+    /// Writes a record.
+    ///
+    /// # Errors
+    /// What the file says.
+    pub fn write(&mut self, view: EventView, evidence: Evidence) -> io::Result<()> {
         match &mut self.sink {
             Sink::Lines(ExportFormat::Ocsf, file) => {
                 line(file, &ocsf_line(&self.log, &view, &evidence))
@@ -148,31 +137,43 @@ impl Writer {
         }
     }
 
-    /// Ends the file durably; returns its length and its SHA-256.
-    pub(super) fn finish(self) -> io::Result<(u64, [u8; 32])> {
-        let file = match self.sink {
-            Sink::Lines(_, file) => file,
-            Sink::Csv { rows, .. } => rows.into_inner().map_err(csv::IntoInnerError::into_error)?,
+    /// Writes what is held back, as far as the format lets it: lines and rows of CSV.
+    ///
+    /// # Errors
+    /// What the file says.
+    pub fn flush(&mut self) -> io::Result<()> {
+        match &mut self.sink {
+            Sink::Lines(_, file) => file.flush(),
+            Sink::Csv { rows, .. } => rows.flush(),
+            Sink::Parquet { .. } => Ok(()),
+        }
+    }
+
+    /// Ends the file and gives it back.
+    ///
+    /// # Errors
+    /// What the file says.
+    pub fn finish(self) -> io::Result<W> {
+        match self.sink {
+            Sink::Lines(_, file) => Ok(file),
+            Sink::Csv { rows, .. } => rows.into_inner().map_err(csv::IntoInnerError::into_error),
             Sink::Parquet { mut file, rows, proofs, .. } => {
                 if !rows.is_empty() {
                     write_rows(&mut file, &rows, proofs).map_err(parquet_error)?;
                 }
-                file.into_inner().map_err(parquet_error)?
+                file.into_inner().map_err(parquet_error)
             }
-        };
-        let Hashed { file, hash, bytes } = file;
-        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        Ok((bytes, hash.finalize().into()))
+        }
     }
 }
 
-fn line(file: &mut Hashed, value: &impl serde::Serialize) -> io::Result<()> {
+fn line(file: &mut impl Write, value: &impl serde::Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *file, value)?;
     file.write_all(b"\n")
 }
 
-fn write_rows(
-    file: &mut SerializedFileWriter<Hashed>,
+fn write_rows<W: Write + Send>(
+    file: &mut SerializedFileWriter<W>,
     rows: &[Row],
     proofs: bool,
 ) -> Result<(), ParquetError> {
