@@ -16,9 +16,15 @@ pub(crate) fn put(store: &dyn Store, data: &[u8]) -> Result<Attachment> {
     let attachment = Attachment::of(data);
     match store.create(&path(&attachment), data) {
         Ok(()) => Ok(attachment),
-        // The same data was attached before; that it is still whole is checked, so
-        // that a receipt never vouches for a blob that is not there.
-        Err(StoreError::AlreadyExists { .. }) => get(store, &attachment).map(|_| attachment),
+        // The same data was attached before, or is at this moment: whoever did may not
+        // have come so far as to make its name durable, or may have died before. That it
+        // is whole and durable is seen to here, so that a receipt never vouches for a blob
+        // that is not there.
+        Err(StoreError::AlreadyExists { .. }) => {
+            get(store, &attachment)?;
+            store.sync(&path(&attachment))?;
+            Ok(attachment)
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -54,6 +54,7 @@ mod keys;
 mod log;
 mod manifest;
 mod open;
+mod patient;
 mod queue;
 mod seal;
 mod secret;
@@ -153,6 +154,8 @@ pub struct Options {
     pub known: Vec<KnownCheckpoint>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
+    /// How long the key store is waited for when it signs; then the commit is refused.
+    pub max_signing_wait: Duration,
     /// Keeps the secret keys of new logs; without it they are in the logs' folders.
     pub key_store: Option<Arc<dyn KeyStore>>,
 }
@@ -170,6 +173,7 @@ impl Default for Options {
             sealing_retry: Duration::from_secs(1),
             known: Vec::new(),
             clock: Arc::new(SystemClock),
+            max_signing_wait: Duration::from_secs(5),
             key_store: None,
         }
     }

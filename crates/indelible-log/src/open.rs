@@ -7,20 +7,22 @@ use crate::{
     commit::{Current, Writer},
     error::{LogError, Result, damaged},
     features,
-    frame::{self, Found, Frame, Link, SECTOR},
+    frame::{self, Found, Frame, Link},
     handover,
-    ids::{HotIds, IdHash, Runs},
+    ids::{HotIds, IdHash, Runs, ids_of},
     journal::{self, Journals},
     keys::{self, KeyRing, Keys},
     manifest::{Kind, Manifest},
-    seal::read_bundle,
-    segment::{self, SEGMENT_BUNDLES, SEGMENT_LEVEL, Segment, Trailer},
+    segment::{self, SEGMENT_LEVEL, Segment, Trailer},
     shared::{Commit, Head, OpenJournal, Position, Shared, State},
 };
 use indelible_event::{Timestamp, record_id};
 use indelible_store::{Journal, LockGuard, Store};
-use indelible_tlog::{BundleEntries, Checkpoint, Frontier, KeyLine, leaf_hash, root};
+use indelible_tlog::{BundleEntries, Checkpoint, Frontier, Hash, KeyLine, leaf_hash, root};
 use std::{collections::BTreeMap, sync::Arc};
+
+/// Bytes of zeros written at a time.
+const ZEROS: usize = 1 << 20;
 
 /// An opened log, before its threads run.
 pub(crate) struct Opened {
@@ -47,7 +49,8 @@ pub(crate) fn open(store: Arc<dyn Store>, options: &Options) -> Result<Opened> {
     }
     recovery.keep_last();
     let head = recovery.check_head(sealed_head)?;
-    let runs = rebuild_runs(store.as_ref(), segments.len() as u64)?;
+    let roots: Vec<Hash> = segments.iter().map(|trailer| trailer.root).collect();
+    let runs = rebuild_runs(store.as_ref(), &ring, &roots)?;
     let mut state = State::sealed_only(Arc::clone(&head), segments, runs);
     let mut hot = HotIds::default();
     for (first, commit, ids) in std::mem::take(&mut recovery.commits) {
@@ -64,7 +67,6 @@ pub(crate) fn open(store: Arc<dyn Store>, options: &Options) -> Result<Opened> {
     check_known(&shared, options, line)?;
     // Nothing was changed but the id runs, which the segments tell; from here on it is.
     recovery.make_durable()?;
-    recovery.cut_torn()?;
     handover.settle(store.as_ref())?;
     recovery.remove_empty(store.as_ref())?;
     let next_number = journals.last().map_or(0, |last| last + 1);
@@ -179,7 +181,6 @@ struct Recovery<'a> {
 
 struct Torn {
     path: String,
-    file: Arc<dyn Journal>,
     at: u64,
     end: u64,
 }
@@ -228,7 +229,7 @@ impl<'a> Recovery<'a> {
                 Found::End => break,
                 Found::Torn { end } => {
                     // Cut only once it is known that nothing follows.
-                    self.torn = Some(Torn { path: path.clone(), file: Arc::clone(&file), at, end });
+                    self.torn = Some(Torn { path: path.clone(), at, end });
                     break;
                 }
                 Found::Damaged { offset, problem } => return Err(damaged(&path, offset, problem)),
@@ -329,40 +330,39 @@ impl<'a> Recovery<'a> {
         Ok(())
     }
 
-    /// Makes durable what is about to be shown. A frame that was written and not synced,
-    /// or whose sync failed, may be whole in the system's memory and nowhere else, and
-    /// syncing alone proves nothing then: the system may take its pages for clean. So the
-    /// last frame is written again, byte for byte. Those before it were synced before it
-    /// was written.
+    /// Makes durable what is about to be shown: the last frame, and that nothing is after
+    /// it. A frame that was written and not synced, or whose sync failed, may be whole in
+    /// the system's memory and nowhere else, and syncing alone proves nothing then: the
+    /// system may take its pages for clean. So the last frame is written again, byte for
+    /// byte. Those before it were synced before it was written. What stands after it is
+    /// an incomplete frame of which nobody was told, or zeros, which may as well be in
+    /// memory alone and the incomplete frame still be on the disk: a start before this
+    /// one may have cut it and not come as far as the sync. So the rest of the journal is
+    /// always written as zeros. A journal without a whole frame is deleted instead.
     fn make_durable(&self) -> Result<()> {
-        let (Some((_, file, at)), Some((_, last))) = (&self.last_at, &self.last) else {
+        if let Some(Torn { path, at, end }) = &self.torn {
+            tracing::warn!(
+                journal = path,
+                from = at,
+                to = end,
+                "cutting an incomplete frame that a crash left; nothing acknowledged is lost"
+            );
+        }
+        let (Some(Current { file, at: end, .. }), Some((_, _, from))) =
+            (&self.current, &self.last_at)
+        else {
             return Ok(());
         };
-        let frame = file.read_vec(*at, (last.end - at) as usize)?;
-        // If we crash here each sector has its old value, which is its new one.
-        file.write_at(*at, &frame)?;
-        Ok(file.sync()?)
-    }
-
-    /// Cuts a torn frame: nobody was told of it. Its bytes become zeros again, so
-    /// that what follows is told apart from it.
-    fn cut_torn(&self) -> Result<()> {
-        let Some(Torn { path, file, at, end }) = &self.torn else { return Ok(()) };
-        tracing::warn!(
-            journal = path,
-            offset = at,
-            "cutting an incomplete frame that a crash left; nothing acknowledged is lost"
-        );
-        let zeros = vec![0; SECTOR * 256];
-        let mut from = *at;
-        while from < *end {
-            let len = (end - from).min(zeros.len() as u64);
-            file.write_at(from, &zeros[..len as usize])?;
-            from += len;
+        let frame = file.read_vec(*from, (end - from) as usize)?;
+        // If we crash from here on each sector of the frame has its old value, which is its
+        // new one, and what follows is incomplete still, or gone.
+        file.write_at(*from, &frame)?;
+        let zeros = vec![0; ZEROS];
+        for at in (*end..file.size()).step_by(ZEROS) {
+            let len = (file.size() - at).min(ZEROS as u64) as usize;
+            file.write_at(at, &zeros[..len])?;
         }
-        // If we crash here the frame is torn still, and is cut again.
-        file.sync()?;
-        Ok(())
+        Ok(file.sync()?)
     }
 
     fn remove_empty(&self, store: &dyn Store) -> Result<()> {
@@ -421,8 +421,9 @@ impl<'a> Recovery<'a> {
 }
 
 /// Opens the id runs, and rebuilds from the segments what is missing.
-fn rebuild_runs(store: &dyn Store, sealed: u64) -> Result<Runs> {
-    let mut runs = Runs::open(store, sealed)?;
+fn rebuild_runs(store: &dyn Store, ring: &KeyRing, roots: &[Hash]) -> Result<Runs> {
+    let sealed = roots.len() as u64;
+    let mut runs = Runs::open(store, ring.line(), roots)?;
     if runs.covered() < sealed {
         tracing::info!(
             from = runs.covered(),
@@ -431,13 +432,8 @@ fn rebuild_runs(store: &dyn Store, sealed: u64) -> Result<Runs> {
         );
     }
     for number in runs.covered()..sealed {
-        let segment = Segment::open(store, number)?;
-        let footer = segment.footer()?;
-        let mut ids = Vec::new();
-        for bundle in 0..SEGMENT_BUNDLES {
-            read_bundle(&segment.bundle(&footer, bundle)?, &mut ids);
-        }
-        let (next, superseded) = runs.with_segment(store, number, ids.into_iter())?;
+        let (root, ids) = ids_of(store, number)?;
+        let (next, superseded) = runs.with_segment(store, ring, (number, root), ids.into_iter())?;
         for path in superseded {
             store.delete(&path)?;
         }

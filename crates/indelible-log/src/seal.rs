@@ -35,7 +35,9 @@ pub(crate) fn seal_next(shared: &Shared) -> Result<bool> {
     // If we crash here the journals still hold the records; the segment is compared with
     // them at the next start.
     let runs = shared.state.read().runs.clone();
-    let (runs, superseded) = runs.with_segment(shared.store.as_ref(), number, ids.into_iter())?;
+    let new = (number, segment.trailer.root);
+    let (runs, superseded) =
+        runs.with_segment(shared.store.as_ref(), &shared.keys.ring(), new, ids.into_iter())?;
     // If we crash here the run is there or is rebuilt from the segment.
     let done = shared.publish_seal(segment.trailer.clone(), runs);
     // If we crash here recovery finds runs that are merged and journals whose records are
@@ -121,7 +123,7 @@ fn read_back(shared: &Shared, segment: &Segment) -> Result<Vec<Option<IdHash>>> 
 }
 
 /// Leaf hashes of a bundle; pushes the hashes of its records' ids.
-pub(crate) fn read_bundle(raw: &[u8], ids: &mut Vec<Option<IdHash>>) -> Vec<Hash> {
+fn read_bundle(raw: &[u8], ids: &mut Vec<Option<IdHash>>) -> Vec<Hash> {
     BundleEntries::new(raw)
         .filter_map(std::result::Result::ok)
         .map(|record| {

@@ -4,6 +4,7 @@
 use crate::{
     Options,
     error::{LogError, Result},
+    patient::Patient,
 };
 use hkdf::Hkdf;
 use indelible_store::{Store, StoreError};
@@ -99,7 +100,10 @@ pub(crate) fn signer(origin: &str, text: &str, options: &Options) -> Result<Arc<
         .key_store
         .as_ref()
         .ok_or_else(|| problem("it is in a hardware module, and none is configured".to_owned()))?;
-    keys.open(origin, text).map_err(problem)
+    let signer = keys.open(origin, text).map_err(problem)?;
+    let patient = Patient::new(signer, options.max_signing_wait)
+        .map_err(|e| problem(format!("the system starts no thread: {e}")))?;
+    Ok(Arc::new(patient))
 }
 
 /// A reference begins with a scheme, such as `pkcs11:`.

@@ -269,6 +269,16 @@ impl Shared {
         done
     }
 
+    /// Makes runs anew that were found bad. Only the sealer changes what runs there are.
+    pub(crate) fn repair_runs(&self) -> Result<()> {
+        loop {
+            let runs = Arc::clone(&self.state.read().runs);
+            let Some(bad) = runs.bad() else { return Ok(()) };
+            let rebuilt = runs.rebuilt(self.store.as_ref(), &self.keys.ring(), bad)?;
+            self.state.write().runs = Arc::new(rebuilt);
+        }
+    }
+
     pub(crate) fn open_segment(&self, number: u64) -> Result<Arc<OpenSegment>> {
         self.open_segments.get_or(
             number,
@@ -355,7 +365,7 @@ impl Shared {
         // The hot ids first: what leaves them is in the runs by then.
         let mut found = self.hot.lock().candidates(id);
         let runs = Arc::clone(&self.state.read().runs);
-        found.extend(runs.candidates(id)?);
+        found.extend(runs.candidates(self.store.as_ref(), id)?);
         Ok(found)
     }
 

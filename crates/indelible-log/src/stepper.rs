@@ -1,13 +1,14 @@
 //! A log without threads.
 
 use crate::{
-    AppendError, Batch, Committed, Head, Kind, Options,
+    AppendError, Batch, Committed, Head, Kind, Options, attachment,
     commit::{Reply, Request, Writer},
     data_dir,
     error::Result,
     open,
     seal::seal_next,
 };
+use indelible_event::Attachment;
 use indelible_store::{LockGuard, Store};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -69,6 +70,14 @@ impl Stepper {
             .collect();
         self.writer.commit(requests);
         std::mem::take(&mut *answers.lock())
+    }
+
+    /// Stores data that is too long for a record, for a record to name.
+    ///
+    /// # Errors
+    /// What the store says; it may be tried again.
+    pub fn attach(&self, data: &[u8]) -> Result<Attachment> {
+        attachment::put(self.writer.shared.store.as_ref(), data)
     }
 
     /// Seals the next segment if it is full.

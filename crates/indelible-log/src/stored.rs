@@ -327,12 +327,19 @@ pub fn id_hash(record: &[u8]) -> Option<u64> {
 pub struct IdRun(ids::Run);
 
 impl IdRun {
-    /// Opens the run at a path.
+    /// Opens the run at a path, if it is of the segments with these roots, the first of the
+    /// log, and a key of `line` signed it.
     ///
     /// # Errors
     /// [`crate::LogError::Damaged`], or what the system says.
-    pub fn open(store: &dyn Store, path: &str) -> Result<Self> {
-        ids::Run::open_at(store, path).map(Self)
+    pub fn open(store: &dyn Store, line: &KeyLine, roots: &[Hash], path: &str) -> Result<Self> {
+        ids::Run::open_at(store, line, roots, path).map(Self)
+    }
+
+    /// The segments that the run at a path is of, by its name.
+    #[must_use]
+    pub fn named(path: &str) -> Option<std::ops::Range<u64>> {
+        ids::coverage(path).map(|(first, segments)| first..first.saturating_add(segments))
     }
 
     /// The segments it is of.

@@ -161,7 +161,11 @@ impl Committer {
 
     /// A full channel means the thread is already due to look.
     fn wake_background(&self) {
-        if self.writer.shared.state.read().unsealed_segments() > 0 {
+        let (unsealed, bad) = {
+            let state = self.writer.shared.state.read();
+            (state.unsealed_segments() > 0, state.runs.bad().is_some())
+        };
+        if unsealed || bad {
             self.wake_sealer.try_send(()).unwrap_or_default();
         }
         if self.writer.journals.wants_spare() {
@@ -259,13 +263,13 @@ fn run_sealer(
                     drop(sealed.0.lock());
                     sealed.1.notify_all();
                 }
-                Ok(false) => break Ok(()),
+                Ok(false) => break shared.repair_runs().map_err(|error| chain(&error)),
                 Err(error) => break Err(chain(&error)),
             }
         };
         let error = outcome.err();
         if let Some(error) = &error {
-            tracing::error!(log = origin, error, "could not seal a segment");
+            tracing::error!(log = origin, error, "could not seal a segment, or mend an id run");
         }
         pause = error.as_ref().map(|_| match pause {
             None => retry,

@@ -91,6 +91,7 @@ impl Config {
             max_queued_bytes,
             max_unsealed_segments,
             max_sealing_wait,
+            max_signing_wait,
             sealing_retry,
             known: _,
             clock: _,
@@ -116,7 +117,7 @@ impl Config {
             "times_ms": [idle.as_millis(), shutdown.as_millis()],
             "log": [journal_capacity, max_commit_records, max_commit_bytes, queue_len,
                 max_queued_bytes, max_unsealed_segments],
-            "log_times_ms": [max_sealing_wait.as_millis(), sealing_retry.as_millis()],
+            "log_times_ms": [max_sealing_wait.as_millis(), sealing_retry.as_millis(), max_signing_wait.as_millis()],
             "key_store": key_store.is_some(), "index": [shard, step, fan_in],
             "scrub": [period.as_secs(), first.as_secs(), rate],
         });

@@ -4,7 +4,7 @@ use crate::Random;
 use indelible_store::{Blob, BlobWriter, Journal, LockGuard, Result, Store, StoreError};
 use parking_lot::Mutex;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, Write},
     sync::Arc,
 };
@@ -45,6 +45,11 @@ pub struct Fault {
 struct Disk {
     random: Random,
     files: BTreeMap<String, Arc<Mutex<File>>>,
+    /// Objects whose names are in the system's memory alone: a power cut takes them.
+    unnamed: BTreeSet<String>,
+    /// Objects whose names are gone in the system's memory alone: a power cut brings
+    /// them back.
+    ghosts: BTreeMap<String, Arc<Mutex<File>>>,
     calls: u64,
     fault: Option<Fault>,
     /// One in so many calls fails or cuts the power; 0: none.
@@ -124,6 +129,16 @@ enum Verdict {
     Part(StoreError),
 }
 
+impl Verdict {
+    /// Of a call that failed.
+    fn error(self) -> StoreError {
+        match self {
+            Self::Do => broken("reach", ""),
+            Self::Nothing(error) | Self::All(error) | Self::Part(error) => error,
+        }
+    }
+}
+
 impl SimDisk {
     /// An empty disk.
     #[must_use]
@@ -131,6 +146,8 @@ impl SimDisk {
         let disk = Disk {
             random: Random::new(seed),
             files: BTreeMap::new(),
+            unnamed: BTreeSet::new(),
+            ghosts: BTreeMap::new(),
             calls: 0,
             fault: None,
             chance: 0,
@@ -149,6 +166,12 @@ impl SimDisk {
     /// Makes one in `n` calls fail or cut the power; 0: none.
     pub fn misbehave(&self, n: u64) {
         self.disk.lock().chance = n;
+    }
+
+    /// One in how many calls fails or cuts the power; 0: none.
+    #[must_use]
+    pub fn chance(&self) -> u64 {
+        self.disk.lock().chance
     }
 
     /// Number of calls so far that changed something.
@@ -175,19 +198,30 @@ impl SimDisk {
         let cut = {
             let mut disk = self.disk.lock();
             let cut = !disk.powered || disk.random.one_in(2);
-            disk.locked = false;
             disk.note(u64::from(cut));
             cut
         };
         if cut {
             self.power_cycle();
+        } else {
+            self.end_process();
         }
     }
 
-    /// Cuts the power and starts again: unsynced sectors survive or not, each by chance.
+    /// Ends the process; the system goes on and its memory is as it was.
+    pub fn end_process(&self) {
+        self.disk.lock().locked = false;
+    }
+
+    /// Cuts the power and starts again: unsynced sectors survive or not, each by chance,
+    /// and changes of names that were not synced do not.
     pub fn power_cycle(&self) {
         let mut disk = self.disk.lock();
         let disk = &mut *disk;
+        for path in std::mem::take(&mut disk.unnamed) {
+            disk.files.remove(&path);
+        }
+        disk.files.append(&mut disk.ghosts);
         for file in disk.files.values() {
             let random = &mut disk.random;
             let mut file = file.lock();
@@ -214,6 +248,14 @@ fn broken(operation: &'static str, path: &str) -> StoreError {
 impl Disk {
     fn check_power(&self, path: &str) -> Result<()> {
         if self.powered { Ok(()) } else { Err(broken("reach", path)) }
+    }
+
+    /// Makes all changes of names durable in the folder that `path` is in.
+    fn sync_folder(&mut self, path: &str) {
+        let folder = |path: &str| path.rsplit_once('/').map(|(folder, _)| folder.to_owned());
+        let here = folder(path);
+        self.unnamed.retain(|path| folder(path) != here);
+        self.ghosts.retain(|path, _| folder(path) != here);
     }
 
     fn note(&mut self, what: u64) {
@@ -340,11 +382,33 @@ impl Store for SimDisk {
         Ok(disk.files.keys().filter(|path| path.starts_with(&prefix)).cloned().collect())
     }
 
-    fn delete(&self, path: &str) -> Result<()> {
-        self.atomic("delete", path, |disk| {
-            let removed = disk.files.remove(path);
-            removed.map(drop).ok_or_else(|| StoreError::NotFound { path: path.to_owned() })
+    fn sync(&self, path: &str) -> Result<()> {
+        self.atomic("sync object", path, |disk| {
+            disk.sync_folder(path);
+            let found = disk.files.contains_key(path);
+            found.then_some(()).ok_or_else(|| StoreError::NotFound { path: path.to_owned() })
         })
+    }
+
+    fn delete(&self, path: &str) -> Result<()> {
+        let mut disk = self.disk.lock();
+        let verdict = disk.call("delete", path);
+        if let Verdict::Nothing(error) = verdict {
+            return Err(error);
+        }
+        let removed = disk.files.remove(path);
+        let file = removed.ok_or_else(|| StoreError::NotFound { path: path.to_owned() })?;
+        let named = !disk.unnamed.remove(path);
+        if !matches!(verdict, Verdict::Part(_)) {
+            disk.sync_folder(path);
+        } else if named {
+            // The name is gone, and the folder was not synced.
+            disk.ghosts.insert(path.to_owned(), file);
+        }
+        match verdict {
+            Verdict::Do => Ok(()),
+            other => Err(other.error()),
+        }
     }
 
     fn create_journal(&self, path: &str, capacity: u64) -> Result<Arc<dyn Journal>> {
@@ -354,6 +418,7 @@ impl Store for SimDisk {
             }
             let file = File { durable: vec![0; capacity as usize], ..File::default() };
             disk.files.insert(path.to_owned(), Arc::new(Mutex::new(file)));
+            disk.sync_folder(path);
             Ok(())
         })?;
         self.open_journal(path)
@@ -481,13 +546,25 @@ impl Write for SimWriter {
 impl BlobWriter for SimWriter {
     fn finish(self: Box<Self>) -> Result<()> {
         let Self { store, path, bytes } = *self;
-        store.atomic("create", &path, |disk| {
-            if disk.files.contains_key(&path) {
-                return Err(StoreError::AlreadyExists { path: path.clone() });
-            }
-            let file = File { durable: bytes, ..File::default() };
-            disk.files.insert(path.clone(), Arc::new(Mutex::new(file)));
-            Ok(())
-        })
+        let mut disk = store.disk.lock();
+        let verdict = disk.call("create", &path);
+        if let Verdict::Nothing(error) = verdict {
+            return Err(error);
+        }
+        if disk.files.contains_key(&path) {
+            return Err(StoreError::AlreadyExists { path });
+        }
+        let file = File { durable: bytes, ..File::default() };
+        disk.files.insert(path.clone(), Arc::new(Mutex::new(file)));
+        if matches!(verdict, Verdict::Part(_)) {
+            // The object is whole and has its name, and the folder was not synced.
+            disk.unnamed.insert(path);
+        } else {
+            disk.sync_folder(&path);
+        }
+        match verdict {
+            Verdict::Do => Ok(()),
+            other => Err(other.error()),
+        }
     }
 }

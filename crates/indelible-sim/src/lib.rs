@@ -13,4 +13,6 @@ mod run;
 
 pub use disk::{Fault, Mode, SimDisk};
 pub use random::Random;
-pub use run::{Outcome, check_restart, run_seed, run_with_fault, show_only_what_is_durable};
+pub use run::{
+    Outcome, check_restart, cut_for_good, run_seed, run_with_fault, show_only_what_is_durable,
+};

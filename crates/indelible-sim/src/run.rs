@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 const ORIGIN: &str = "sim.example/log";
 const SEED_KEY: [u8; 32] = [42; 32];
+/// One in so many calls of a trying start fails or cuts the power.
+const TRYING: u64 = 3;
 
 /// The simulation's time stands still.
 #[derive(Debug)]
@@ -111,10 +113,19 @@ fn check(disk: &SimDisk, log: &Stepper, promises: &Promises) {
 
 /// Restarts until the log opens, and checks it.
 fn restart(disk: &SimDisk, promises: &mut Promises) -> Stepper {
-    for _ in 0..100 {
+    restart_on(disk, promises, 0)
+}
+
+/// The same; the first `trying` starts meet a fault at about every third call, so that a
+/// start meets what one that failed left, again and again.
+fn restart_on(disk: &SimDisk, promises: &mut Promises, trying: u64) -> Stepper {
+    let usual = disk.chance();
+    for start in 0..100 {
         disk.restart();
+        disk.misbehave(if start < trying { TRYING } else { usual });
         match Stepper::open(Arc::new(disk.clone()), &options()) {
             Ok(log) => {
+                disk.misbehave(usual);
                 if disk.is_powered() {
                     // Checking reads only; it must not meet faults of its own.
                     check(disk, &log, promises);
@@ -208,12 +219,15 @@ pub fn run_seed(seed: u64) -> Outcome {
             disk.misbehave(40);
         }
         let count = 1 + random.below(3);
-        let batches = (0..count)
+        let mut batches: Vec<Batch> = (0..count)
             .map(|_| {
                 let records = 1 + random.below(5);
                 batch(&mut random, &mut next_id, records)
             })
             .collect();
+        if random.one_in(3) {
+            batches.extend(attached(&log, &mut random, &mut next_id));
+        }
         going &= commit(&mut log, batches, &mut promises);
         match log.seal() {
             Ok(true) => outcome.sealed += 1,
@@ -223,7 +237,8 @@ pub fn run_seed(seed: u64) -> Outcome {
         if !going || !disk.is_powered() || random.one_in(10) {
             drop(log);
             outcome.restarts += 1;
-            log = restart(&disk, &mut promises);
+            let trying = if random.one_in(3) { random.below(4) } else { 0 };
+            log = restart_on(&disk, &mut promises, trying);
         }
     }
     disk.misbehave(0);
@@ -232,6 +247,22 @@ pub fn run_seed(seed: u64) -> Outcome {
     outcome.acknowledged = log.head().size;
     outcome.trace = disk.trace();
     outcome
+}
+
+/// A record that names an attachment, of which others may know already. Storing it is
+/// tried again when it fails, as a sender does.
+fn attached(log: &Stepper, random: &mut Random, next_id: &mut u64) -> Option<Batch> {
+    let data = format!("{{\"attachment\":{}}}", random.below(8));
+    let stored = (0..3).find_map(|_| log.attach(data.as_bytes()).ok())?;
+    let header = RecordHeader::new(Timestamp::from_micros(0), "sim", NATIVE);
+    let mut batch = Batch::new();
+    *next_id += 1;
+    let pushed =
+        batch.push_event(&header, &format!("id-{next_id}"), true, Payload::Attachment(stored));
+    if let Err(error) = pushed {
+        panic!("a batch of one has room: {error}");
+    }
+    Some(batch)
 }
 
 fn tiny_batch(next_id: &mut u64, records: u64) -> Batch {
@@ -337,6 +368,42 @@ pub fn show_only_what_is_durable(seed: u64) {
         assert_eq!(log.head().size, records, "three records were there already");
         commit(&mut log, vec![batch(&mut random, &mut next_id, 40)], &mut promises);
     }
+}
+
+/// A frame is written in part, and the start that cuts it off fails at its `at`-th call.
+/// What the next start takes for zeros must be zeros after a power cut too. Returns
+/// whether the start failed.
+///
+/// # Panics
+/// When a promise is broken.
+#[must_use]
+pub fn cut_for_good(seed: u64, at: u64) -> bool {
+    let disk = SimDisk::new(seed);
+    create(&disk);
+    let mut promises = Promises::default();
+    let mut log = restart(&disk, &mut promises);
+    let (mut random, mut next_id) = (Random::new(seed), 0);
+    assert!(commit(&mut log, vec![batch(&mut random, &mut next_id, 1)], &mut promises));
+    disk.plan(Some(Fault { at: disk.calls(), mode: Mode::Torn }));
+    commit(&mut log, vec![batch(&mut random, &mut next_id, 5)], &mut promises);
+    drop(log);
+    disk.power_cycle();
+    disk.plan(Some(Fault { at: disk.calls() + at, mode: Mode::NotPersisted }));
+    let failed = Stepper::open(Arc::new(disk.clone()), &options()).is_err();
+    disk.plan(None);
+    // The process starts again while the system's memory is as it was.
+    disk.end_process();
+    match Stepper::open(Arc::new(disk.clone()), &options()) {
+        Ok(mut log) => {
+            // A short frame, and one that goes to another journal.
+            commit(&mut log, vec![batch(&mut random, &mut next_id, 1)], &mut promises);
+            commit(&mut log, vec![batch(&mut random, &mut next_id, 40)], &mut promises);
+        }
+        Err(error) => panic!("the log does not open: {}", chain(&error)),
+    }
+    disk.power_cycle();
+    drop(restart(&disk, &mut promises));
+    failed
 }
 
 /// All modes, in the order of the fault table.

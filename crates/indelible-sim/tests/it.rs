@@ -5,7 +5,8 @@
 
 use indelible_log::{Batch, Kind, Log, LogError, Options, Stepper};
 use indelible_sim::{
-    Fault, Mode, SimDisk, check_restart, run_seed, run_with_fault, show_only_what_is_durable,
+    Fault, Mode, SimDisk, check_restart, cut_for_good, run_seed, run_with_fault,
+    show_only_what_is_durable,
 };
 use indelible_verify::verify_store;
 use std::sync::Arc;
@@ -76,6 +77,19 @@ fn what_recovery_shows_outlives_a_power_cut() {
         let outcome = std::panic::catch_unwind(|| show_only_what_is_durable(seed));
         assert!(outcome.is_ok(), "seed {seed}");
     }
+}
+
+/// What a start cuts off is gone for good, or cut off again, whatever that start met.
+#[test]
+fn what_was_cut_does_not_come_back() {
+    let mut failed = 0;
+    for (seed, at) in (0..40).flat_map(|seed| (0..5).map(move |at| (seed, at))) {
+        match std::panic::catch_unwind(|| cut_for_good(seed, at)) {
+            Ok(start_failed) => failed += u64::from(start_failed),
+            Err(_) => panic!("seed {seed}, call {at}"),
+        }
+    }
+    assert!(failed >= 40, "{failed} starts failed");
 }
 
 #[test]

@@ -174,7 +174,7 @@ mod tests {
         #[test]
         fn any_bytes_are_read(bytes: Vec<u8>, big: bool) {
             decoded(&bytes, big, 3);
-            drop(Kind::of(&bytes));
+            let _kind = Kind::of(&bytes);
         }
     }
 }

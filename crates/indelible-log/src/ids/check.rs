@@ -1,14 +1,15 @@
 //! Runs read whole, for who checks them against the records.
 
 use super::{
-    Block, Cursor, HEADER_LEN, IdHash, OFFSET_BITS, PAGE, Run, TRAILER_LEN, block_of, coverage,
+    filter::{BLOCK_LEN, Block, block_of, insert},
+    hash::{IdHash, OFFSET_BITS},
+    root_of,
+    run::{Cursor, Run, coverage},
 };
-use crate::{
-    bytes::Fields,
-    error::{Result, damaged},
-};
+use crate::error::{Result, damaged};
 use indelible_event::record_id;
 use indelible_store::Store;
+use indelible_tlog::{Hash, KeyLine};
 
 /// What a run keeps of the id of a record; `None` if it has none.
 pub(crate) fn short(record: &[u8]) -> Option<u64> {
@@ -16,11 +17,19 @@ pub(crate) fn short(record: &[u8]) -> Option<u64> {
 }
 
 impl Run {
-    /// Opens the run at a path.
-    pub(crate) fn open_at(store: &dyn Store, path: &str) -> Result<Self> {
-        let (first, segments) =
-            coverage(path).ok_or_else(|| damaged(path, 0, "not the name of an id run"))?;
-        Self::open(store, first, segments)
+    /// Opens the run at a path, which is of the segments with these roots.
+    pub(crate) fn open_at(
+        store: &dyn Store,
+        line: &KeyLine,
+        roots: &[Hash],
+        path: &str,
+    ) -> Result<Self> {
+        let of = coverage(path).ok_or_else(|| damaged(path, 0, "not the name of an id run"))?;
+        // That it exists is told first: it may be merged away by a running server.
+        store.open(path)?;
+        let root = root_of(roots, of.0, of.1)
+            .ok_or_else(|| damaged(path, 0, "the run is of segments that are not there"))?;
+        Self::open(store, line, root, of)
     }
 
     /// Size of the file in bytes.
@@ -33,49 +42,39 @@ impl Run {
         self.blob.evict();
     }
 
-    /// Reads every byte: entries that ascend and match their checksum, and a filter that
-    /// is exactly theirs. `visit` gets the hash and the index of each entry.
+    /// Reads every page: entries that ascend, and a filter that is exactly theirs.
+    /// `visit` gets the hash and the index of each entry.
     pub(crate) fn read_whole(&self, mut visit: impl FnMut(u64, u64)) -> Result<()> {
-        let (mut crc, mut last) = (0, None);
-        let (mut block, mut at) = (Block::default(), 0);
-        for page in 0..self.entries.div_ceil(PAGE) {
-            let entries = self.page(page)?;
-            let bytes: Vec<u8> = entries.iter().flat_map(|entry| entry.to_le_bytes()).collect();
-            crc = crc32c::crc32c_append(crc, &bytes);
-            for entry in entries {
+        let mut last = None;
+        let (mut block, mut at): (Block, u64) = ([0; BLOCK_LEN], 0);
+        for page in 0..self.entry_pages() {
+            for entry in self.page(page)? {
                 if last.is_some_and(|last| entry <= last) {
-                    return Err(damaged(&self.path, HEADER_LEN as u64, "entries do not ascend"));
+                    return Err(damaged(&self.path, 0, "entries do not ascend"));
                 }
                 last = Some(entry);
                 let short = entry >> OFFSET_BITS;
                 while at < block_of(short, self.blocks) {
-                    self.is_block(at, std::mem::take(&mut block))?;
+                    self.is_block(at, &std::mem::replace(&mut block, [0; BLOCK_LEN]))?;
                     at += 1;
                 }
-                block.insert(short);
+                insert(&mut block, short);
                 visit(short, self.first_index() + (entry & ((1 << OFFSET_BITS) - 1)));
             }
         }
         while at < self.blocks {
-            self.is_block(at, std::mem::take(&mut block))?;
+            self.is_block(at, &std::mem::replace(&mut block, [0; BLOCK_LEN]))?;
             at += 1;
         }
-        let end = self.filter_at() + self.blocks * Block::LEN;
-        let trailer = self.blob.read_vec(end, TRAILER_LEN)?;
-        if Fields::new(&trailer).u32() == Some(crc) {
-            Ok(())
-        } else {
-            Err(damaged(&self.path, HEADER_LEN as u64, "entries do not match their checksum"))
-        }
+        Ok(())
     }
 
     /// A filter that lacks an id would make the log take other data under it.
-    fn is_block(&self, number: u64, expected: Block) -> Result<()> {
-        let at = self.filter_at() + number * Block::LEN;
-        if self.blob.read_vec(at, Block::LEN as usize)? == expected.bytes() {
+    fn is_block(&self, number: u64, expected: &Block) -> Result<()> {
+        if self.block(number)? == *expected {
             Ok(())
         } else {
-            Err(damaged(&self.path, at, "the filter is not that of the entries"))
+            Err(damaged(&self.path, 0, "the filter is not that of the entries"))
         }
     }
 }

@@ -10,9 +10,10 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 const HOUR: i64 = 3_600_000_000;
@@ -162,12 +163,15 @@ fn keys_that_others_can_read_are_refused() {
 #[derive(Debug, Default)]
 struct Vault {
     away: Arc<AtomicBool>,
+    /// Held while it does not answer.
+    silent: Arc<Mutex<()>>,
 }
 
 #[derive(Debug)]
 struct Remote {
     key: SigningKey,
     away: Arc<AtomicBool>,
+    silent: Arc<Mutex<()>>,
 }
 
 impl Signer for Remote {
@@ -176,6 +180,7 @@ impl Signer for Remote {
     }
 
     fn sign_text(&self, text: &str) -> Result<NoteSignature, SignError> {
+        drop(self.silent.lock());
         if self.away.load(Ordering::SeqCst) {
             return Err(SignError("the module is away".into()));
         }
@@ -192,7 +197,7 @@ impl KeyStore for Vault {
         let seed =
             reference.strip_prefix("vault:").and_then(|n| n.parse().ok()).ok_or("no such key")?;
         let key = SigningKey::from_seed(origin, &[seed; 32]).map_err(|e| e.to_string())?;
-        Ok(Arc::new(Remote { key, away: Arc::clone(&self.away) }))
+        Ok(Arc::new(Remote { key, away: Arc::clone(&self.away), silent: Arc::clone(&self.silent) }))
     }
 }
 
@@ -220,6 +225,40 @@ fn a_key_store_keeps_the_secret_and_a_lost_one_refuses_without_harm() {
     drop(log);
     let refused = Log::open(data.store("prod").unwrap(), &crate::options()).unwrap_err();
     assert!(refused.to_string().contains("hardware module"), "{refused}");
+    assert_eq!(verify(data.store("prod").unwrap().as_ref(), &key).findings, []);
+}
+
+#[test]
+fn a_key_store_that_never_answers_is_waited_for_only_so_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let vault = Arc::new(Vault::default());
+    let wait = Duration::from_millis(300);
+    let options = Options { key_store: Some(vault.clone()), max_signing_wait: wait, ..options() };
+    let data = data(&folder);
+    data.create_log("prod", Kind::Events, &options).unwrap();
+    let log = Log::open(data.store("prod").unwrap(), &options).unwrap();
+    log.append_event("me", &event("a")).unwrap();
+    let silent = vault.silent.lock().unwrap();
+    let started = Instant::now();
+    for _ in 0..20 {
+        let refused = log.append_event("me", &event("b")).unwrap_err();
+        assert!(matches!(refused, StageError::Append(AppendError::Signing(_))), "{refused}");
+        assert!(refused.to_string().contains("no answer"), "{refused}");
+    }
+    // Only the first waits.
+    assert!((wait..20 * wait).contains(&started.elapsed()), "{:?}", started.elapsed());
+    assert!(log.stopped().is_none());
+    drop(silent);
+    // It answers again: what was asked in vain, and then what is asked now.
+    let receipt = loop {
+        match log.append_event("me", &event("b")) {
+            Ok(receipt) => break receipt,
+            Err(error) => assert!(started.elapsed() < Duration::from_secs(60), "{error}"),
+        }
+    };
+    assert!(receipt.created && receipt.index == 1);
+    let key = log.verifying_key();
+    drop(log);
     assert_eq!(verify(data.store("prod").unwrap().as_ref(), &key).findings, []);
 }
 

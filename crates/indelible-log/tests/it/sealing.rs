@@ -2,11 +2,12 @@ use crate::{
     append_raw, assert_holds, create, event, options, recovery::copy_folder, reopen, sign, verify,
 };
 use indelible_event::format_named;
-use indelible_log::{AppendError, Batch, Kind, KnownCheckpoint, Log, LogError, Options};
+use indelible_log::{AppendError, Batch, DataDir, Kind, KnownCheckpoint, Log, LogError, Options};
 use indelible_tlog::TilePath;
 use indelible_verify::{FindingKind, verify_store};
 use std::{
     fs,
+    os::unix::fs::{FileExt as _, PermissionsExt as _},
     path::Path,
     time::{Duration, Instant},
 };
@@ -193,6 +194,77 @@ fn ids_are_found_in_segments_and_the_id_index_may_be_deleted() {
     let log = reopen(folder.path()).unwrap();
     check(&log);
     assert_holds(store.as_ref(), &log);
+}
+
+/// A log of 70,000 records with ids, one segment of which is sealed.
+fn with_ids(folder: &Path) -> (std::sync::Arc<dyn indelible_store::Store>, Log) {
+    let (store, log) = create(folder, Kind::Events);
+    let format = format_named("indelible.v1").unwrap();
+    for part in 0..7 {
+        let (now, header) = log.header("tester", format.name());
+        let mut batch = Batch::new();
+        for id in part * 10_000..(part + 1) * 10_000 {
+            log.stage(&mut batch, &header, now, format, &event(&format!("id-{id}"), "a")).unwrap();
+        }
+        log.append(batch).unwrap();
+    }
+    wait_for_segments(&log, 1);
+    (store, log)
+}
+
+#[test]
+fn pages_of_ids_that_go_bad_are_answered_from_the_segment_and_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, log) = with_ids(folder.path());
+    let path = folder.path().join("logs/prod/ids/0000000000-0001.ids");
+    let whole = fs::read(&path).unwrap();
+    // Every page of entries, in the file that the log has open.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    for page in 0..128 {
+        file.write_at(&[0; 64], page * 4096 + 512).unwrap();
+    }
+    assert!(log.append_event("t", &event("id-3", "other")).is_err(), "other data");
+    assert!(!log.append_event("t", &event("id-65535", "a")).unwrap().created, "the same again");
+    assert_eq!(log.find("id-40000").unwrap(), 40_000);
+    // The next commit wakes the sealer, and the run is what it was.
+    let started = Instant::now();
+    while fs::read(&path).ok().as_ref() != Some(&whole) {
+        assert!(started.elapsed() < Duration::from_secs(60), "the run is not made anew");
+        log.append_event("t", &event("more", "a")).unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_holds(store.as_ref(), &log);
+}
+
+#[test]
+fn a_run_that_another_key_signed_makes_the_log_forget_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, log) = with_ids(folder.path());
+    drop(log);
+    let path = folder.path().join("logs/prod/ids/0000000000-0001.ids");
+    let whole = fs::read(&path).unwrap();
+    // A run of the same log in which no id is, as whoever can write files could make it:
+    // right in itself, and not signed by the log.
+    let other = tempfile::tempdir().unwrap();
+    let (_, raw) = create(other.path(), Kind::Raw);
+    append_raw(&raw, "x", 65_536);
+    wait_for_segments(&raw, 1);
+    drop(raw);
+    overwrite(&path, &fs::read(other.path().join("logs/prod/ids/0000000000-0001.ids")).unwrap());
+    assert_eq!(
+        verify(store.as_ref(), &key(folder.path())).worst(),
+        Some(FindingKind::Unverifiable)
+    );
+    let log = reopen(folder.path()).unwrap();
+    assert!(log.append_event("t", &event("id-6", "other")).is_err());
+    assert!(!log.append_event("t", &event("id-5", "a")).unwrap().created);
+    assert_eq!(fs::read(&path).unwrap(), whole);
+    assert_holds(store.as_ref(), &log);
+}
+
+fn key(root: &Path) -> indelible_tlog::VerifyingKey {
+    DataDir::open(root).unwrap().verifying_key("prod", &options()).unwrap()
 }
 
 #[test]

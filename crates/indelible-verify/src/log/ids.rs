@@ -4,9 +4,10 @@ use super::{fingerprint::Fingerprint, state::LogCheck};
 use crate::verdict::{FindingKind, Unproven};
 use indelible_log::{
     LogError, RECORDS_PER_SEGMENT,
-    stored::{self, IdRun, Segment},
+    stored::{self, IdRun},
 };
 use indelible_store::StoreError;
+use indelible_tlog::Hash;
 
 /// Ids of records that no run has are held up to so many.
 const MAX_HELD: usize = 1 << 24;
@@ -17,7 +18,23 @@ const MAX_PAIRS: usize = 1 << 22;
 impl LogCheck<'_> {
     /// Compares a run with the ids of the records of its segments, which were hashed.
     pub(super) fn id_run(&mut self, path: &str) -> u64 {
-        let run = match IdRun::open(self.store, path) {
+        let mut expected = Fingerprint::default();
+        for number in IdRun::named(path).into_iter().flatten() {
+            match self.sealed.get(&number) {
+                Some(sealed) if sealed.sound => expected.join(&sealed.ids),
+                // What is wrong there was found there.
+                Some(_) => return 0,
+                None if self.tried.contains(&number) => return 0,
+                // Sealed since by a running server.
+                None if self.store.is_locked() => return 0,
+                None => {
+                    let message = format!("{path} is of segment {number}, which is not there");
+                    self.verdict.find(FindingKind::Unexpected, None, message);
+                    return 0;
+                }
+            }
+        }
+        let run = match IdRun::open(self.store, self.keys.line(), &self.roots(), path) {
             Ok(run) => run,
             // Merged away by a running server since it was listed.
             Err(LogError::Store(StoreError::NotFound { .. })) => return 0,
@@ -36,22 +53,6 @@ impl LogCheck<'_> {
             self.verdict.fail(None, &error);
             return run.file_size();
         }
-        let mut expected = Fingerprint::default();
-        for number in run.segments() {
-            match self.sealed.get(&number) {
-                Some(sealed) if sealed.sound => expected.join(&sealed.ids),
-                // What is wrong there was found there.
-                Some(_) => return run.file_size(),
-                None => {
-                    // Sealed since the segments were read, or of nothing.
-                    if Segment::open(self.store, number).is_err() && !self.tried.contains(&number) {
-                        let message = format!("{path} is of segment {number}, which is not there");
-                        self.verdict.find(FindingKind::Unexpected, None, message);
-                    }
-                    return run.file_size();
-                }
-            }
-        }
         if found == expected {
             self.verdict.coverage.id_runs += 1;
             self.runs.push(path.to_owned());
@@ -63,6 +64,14 @@ impl LogCheck<'_> {
             self.verdict.find(FindingKind::Altered, Some(first), message);
         }
         run.file_size()
+    }
+
+    /// Roots of the segments; of one that could not be read none that is any segment's.
+    fn roots(&self) -> Vec<Hash> {
+        let end = self.sealed.keys().next_back().map_or(0, |last| last + 1);
+        (0..end)
+            .map(|number| self.sealed.get(&number).map(|sealed| sealed.root).unwrap_or_default())
+            .collect()
     }
 
     /// Notes the id of a record that no run has.
@@ -78,8 +87,9 @@ impl LogCheck<'_> {
     pub(super) fn twice(&mut self) {
         let covered =
             |number: u64, runs: &[IdRun]| runs.iter().any(|run| run.segments().contains(&number));
-        let opened: Result<Vec<IdRun>, LogError> =
-            self.runs.iter().map(|path| IdRun::open(self.store, path)).collect();
+        let roots = self.roots();
+        let open = |path: &String| IdRun::open(self.store, self.keys.line(), &roots, path);
+        let opened: Result<Vec<IdRun>, LogError> = self.runs.iter().map(open).collect();
         // Merged meanwhile: then it cannot be told here.
         let Ok(runs) = opened else {
             self.verdict.coverage.unproven.insert(Unproven::Ids);
