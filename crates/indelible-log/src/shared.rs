@@ -4,6 +4,9 @@
 //! moves whole segments from the journals to segment files ([`Shared::publish_seal`]).
 //! Readers take the lock only to look up, never while they read files.
 
+mod nodes;
+
+use self::nodes::Nodes;
 use crate::{
     cache::Cache,
     error::{LogError, Result, damaged},
@@ -76,45 +79,6 @@ pub(crate) struct State {
     pub(crate) runs: Arc<Runs>,
 }
 
-/// Perfect nodes: of the unsealed tail at all levels, of the rest from the segment up.
-#[derive(Debug, Default)]
-struct Nodes {
-    levels: Vec<Level>,
-}
-
-#[derive(Debug, Default)]
-struct Level {
-    /// Index of the first hash kept.
-    first: u64,
-    hashes: VecDeque<Hash>,
-}
-
-impl Nodes {
-    fn push(&mut self, level: u8, hash: Hash) {
-        let level = usize::from(level);
-        if self.levels.len() <= level {
-            self.levels.resize_with(level + 1, Level::default);
-        }
-        self.levels[level].hashes.push_back(hash);
-    }
-
-    fn get(&self, level: u8, index: u64) -> Option<Hash> {
-        let level = self.levels.get(usize::from(level))?;
-        let at = usize::try_from(index.checked_sub(level.first)?).ok()?;
-        level.hashes.get(at).copied()
-    }
-
-    /// Drops what segments below `sealed` (in segments) can tell themselves.
-    fn trim(&mut self, sealed: u64) {
-        for (level, nodes) in self.levels.iter_mut().enumerate().take(SEGMENT_LEVEL.into()) {
-            let first = sealed << (usize::from(SEGMENT_LEVEL) - level);
-            let excess = first.saturating_sub(nodes.first) as usize;
-            nodes.hashes.drain(..excess.min(nodes.hashes.len()));
-            nodes.first = first;
-        }
-    }
-}
-
 /// One commit, ready to be shown.
 #[derive(Debug, Default)]
 pub(crate) struct Commit {
@@ -147,9 +111,8 @@ pub(crate) struct Shared {
 impl State {
     /// The state of a log whose first records are in `segments`.
     pub(crate) fn sealed_only(head: Arc<Head>, segments: Vec<Trailer>, runs: Runs) -> Self {
-        let mut nodes = Nodes::default();
+        let mut nodes = Nodes::new();
         let mut upper = indelible_tlog::Frontier::new();
-        nodes.levels.resize_with(usize::from(SEGMENT_LEVEL) + 1, Level::default);
         for trailer in &segments {
             upper.push(trailer.root, |level, _, hash| nodes.push(level + SEGMENT_LEVEL, hash));
         }

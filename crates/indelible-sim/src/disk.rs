@@ -1,6 +1,10 @@
 //! The simulated disk.
 
-use crate::Random;
+use crate::{
+    Random,
+    fault::{Fault, Mode},
+    file::{File, SECTOR},
+};
 use indelible_store::{Blob, BlobWriter, Journal, LockGuard, Result, Store, StoreError};
 use parking_lot::Mutex;
 use std::{
@@ -8,38 +12,6 @@ use std::{
     io::{self, Write},
     sync::Arc,
 };
-
-const SECTOR: usize = 512;
-
-/// How a call goes wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// It fails and did nothing.
-    NotPersisted,
-    /// It fails although all of it was done, durably.
-    PersistedButFailed,
-    /// It fails, part of it done.
-    Torn,
-    /// It fails for lack of room, and did nothing.
-    Full,
-    /// The power is cut before it does anything.
-    CrashBefore,
-    /// The power is cut right after.
-    CrashAfter,
-    /// The power is cut while it is done in part.
-    CrashTorn,
-    /// It succeeds, and the power is cut at the next call.
-    Delayed,
-}
-
-/// A fault at the `at`-th call that changes something, from 0.
-#[derive(Debug, Clone, Copy)]
-pub struct Fault {
-    /// Which call.
-    pub at: u64,
-    /// How it goes wrong.
-    pub mode: Mode,
-}
 
 #[derive(Debug)]
 struct Disk {
@@ -57,62 +29,6 @@ struct Disk {
     powered: bool,
     locked: bool,
     trace: u64,
-}
-
-/// Contents of a file: what is durable, and sectors written since the last sync.
-#[derive(Debug, Default)]
-struct File {
-    durable: Vec<u8>,
-    unsynced: BTreeMap<usize, Vec<u8>>,
-    /// Sectors that a failed sync left readable and taken for clean: no later sync
-    /// writes them, only writing them again does.
-    stale: BTreeMap<usize, Vec<u8>>,
-}
-
-impl File {
-    fn view(&self) -> Vec<u8> {
-        let mut bytes = self.durable.clone();
-        for (sector, content) in self.stale.iter().chain(&self.unsynced) {
-            bytes[sector * SECTOR..sector * SECTOR + content.len()].copy_from_slice(content);
-        }
-        bytes
-    }
-
-    fn write(&mut self, offset: usize, bytes: &[u8]) {
-        let view = {
-            let mut view = self.view();
-            view[offset..offset + bytes.len()].copy_from_slice(bytes);
-            view
-        };
-        for sector in offset / SECTOR..(offset + bytes.len()).div_ceil(SECTOR) {
-            let end = ((sector + 1) * SECTOR).min(view.len());
-            self.unsynced.insert(sector, view[sector * SECTOR..end].to_vec());
-        }
-    }
-
-    /// A sync failed: what is not durable stays readable, and is never written.
-    fn leave_readable(&mut self, mut keep: impl FnMut() -> bool) {
-        for (sector, content) in std::mem::take(&mut self.unsynced) {
-            if keep() {
-                self.durable[sector * SECTOR..sector * SECTOR + content.len()]
-                    .copy_from_slice(&content);
-                self.stale.remove(&sector);
-            } else {
-                self.stale.insert(sector, content);
-            }
-        }
-    }
-
-    /// Keeps each unsynced sector with the chance `keep` decides.
-    fn settle(&mut self, mut keep: impl FnMut() -> bool) {
-        for (sector, content) in std::mem::take(&mut self.unsynced) {
-            if keep() {
-                self.durable[sector * SECTOR..sector * SECTOR + content.len()]
-                    .copy_from_slice(&content);
-                self.stale.remove(&sector);
-            }
-        }
-    }
 }
 
 /// A store on a disk that misbehaves. Clones share the disk.

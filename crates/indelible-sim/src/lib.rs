@@ -8,10 +8,13 @@
 #![warn(missing_docs)]
 
 mod disk;
+mod fault;
+mod file;
 mod random;
 mod run;
 
-pub use disk::{Fault, Mode, SimDisk};
+pub use disk::SimDisk;
+pub use fault::{Fault, Mode};
 pub use random::Random;
 pub use run::{
     Outcome, check_restart, cut_for_good, run_seed, run_with_fault, show_only_what_is_durable,

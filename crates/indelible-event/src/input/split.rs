@@ -350,10 +350,10 @@ impl Splitter {
         }
         let Some(Begun { indent, scan, .. }) = self.begun.take() else { return Step::Again };
         self.at = at;
-        // A line that begins as this value did is another value: it was torn.
+        // A line that begins as this value did, or before it, is another value: it was torn.
         if let Some((end, next)) = next_line(bytes, start, at, indent) {
             self.at = next;
-            self.indent = Some(indent);
+            self.indent = Some(next - end - 1);
             if self.mode != Mode::Top {
                 self.mode = Mode::Element;
             }
@@ -440,7 +440,11 @@ impl Skip {
         match byte {
             b' ' | b'\t' => *line = line.map(|count| count.saturating_add(1)),
             b'\r' => {}
-            b'{' if *line == Some(*indent) => return Passed::Next { indent: *indent },
+            b'{' if let Some(count) = line.filter(|count| *count <= *indent)
+                && *indent != usize::MAX =>
+            {
+                return Passed::Next { indent: count };
+            }
             _ => {
                 *line = None;
                 match byte {
@@ -460,8 +464,8 @@ impl Skip {
     }
 }
 
-/// The first line behind `start`, up to `last`, that begins with so much white space and
-/// then an object: where the line before it ends, and the object.
+/// The first line behind `start`, up to `last`, that begins with so much white space, or
+/// less, and then an object: where the line before it ends, and the object.
 fn next_line(bytes: &[u8], start: usize, last: usize, indent: usize) -> Option<(usize, usize)> {
     let mut from = start;
     while from < last {
@@ -469,7 +473,7 @@ fn next_line(bytes: &[u8], start: usize, last: usize, indent: usize) -> Option<(
         let end = from + line;
         let rest = bytes.get(end + 1..)?;
         let object = rest.iter().position(|byte| !matches!(byte, b' ' | b'\t'))?;
-        if object == indent && rest.get(object) == Some(&b'{') && end + 1 + object <= last {
+        if object <= indent && rest.get(object) == Some(&b'{') && end + 1 + object <= last {
             return Some((end, end + 1 + object));
         }
         from = end + 1;

@@ -14,7 +14,7 @@ use tokio::{
 async fn malformed_events_are_refused_with_position_and_member() {
     let folder = tempfile::tempdir().unwrap();
     let server = TestServer::with_log(folder.path()).await;
-    let cases: [(Vec<u8>, &str, Option<&str>); 11] = [
+    let cases: [(Vec<u8>, &str, Option<&str>); 10] = [
         (b"".to_vec(), "invalid_request", None),
         (b"{".to_vec(), "invalid_json", None),
         (b"[{}".to_vec(), "invalid_event", Some("event")),
@@ -38,7 +38,6 @@ async fn malformed_events_are_refused_with_position_and_member() {
             "invalid_json",
             None,
         ),
-        (event("x").replace("\"a.b\"", "\"a.b\",\"n\":1e999").into_bytes(), "invalid_json", None),
     ];
     for (body, code, member) in cases {
         let shown = String::from_utf8_lossy(&body).chars().take(60).collect::<String>();
