@@ -163,7 +163,7 @@ impl Commit {
 #[derive(Debug)]
 pub enum Found {
     /// A whole commit.
-    Commit(Commit),
+    Commit(Box<Commit>),
     /// Zeros to the end of the journal.
     End,
     /// The beginning of a commit that a crash kept from being written wholly.
@@ -183,7 +183,7 @@ pub enum Found {
 /// What the system says.
 pub fn commit_at(journal: &dyn Blob, offset: u64) -> std::result::Result<Found, StoreError> {
     Ok(match frame::read(journal, offset)? {
-        frame::Found::Frame(mut found) => Found::Commit(Commit {
+        frame::Found::Frame(mut found) => Found::Commit(Box::new(Commit {
             first: found.first,
             count: found.count,
             time_us: found.time_us,
@@ -193,7 +193,7 @@ pub fn commit_at(journal: &dyn Blob, offset: u64) -> std::result::Result<Found, 
             next_at: found.end,
             root: found.root,
             place: found,
-        }),
+        })),
         frame::Found::End => Found::End,
         frame::Found::Torn { .. } => Found::Torn,
         frame::Found::Damaged { offset, problem } => Found::Damaged { offset, problem },

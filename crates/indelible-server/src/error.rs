@@ -16,7 +16,7 @@ pub(crate) struct ApiError {
     pub(crate) code: Code,
     pub(crate) message: String,
     pub(crate) position: Option<usize>,
-    pub(crate) place: Option<Place>,
+    pub(crate) place: Option<Box<Place>>,
     pub(crate) member: Option<String>,
     /// For the server's log only: 5xx bodies never carry causes.
     cause: Option<String>,
@@ -61,7 +61,7 @@ impl ApiError {
 
     /// The same error, about what stands at a place of the body.
     pub(crate) fn at_place(mut self, place: Place) -> Self {
-        self.place = Some(place);
+        self.place = Some(Box::new(place));
         self
     }
 
@@ -82,8 +82,8 @@ impl ApiError {
         ItemError {
             code: self.code.name().to_owned(),
             message: self.message,
-            line: self.place.map(|place| place.line),
-            column: self.place.map(|place| place.column),
+            line: self.place.as_ref().map(|place| place.line),
+            column: self.place.as_ref().map(|place| place.column),
             member: self.member,
         }
     }
@@ -116,8 +116,8 @@ impl IntoResponse for ApiError {
             message: self.message,
             request_id: REQUEST_ID_PLACE.to_owned(),
             position: self.position,
-            line: self.place.map(|place| place.line),
-            column: self.place.map(|place| place.column),
+            line: self.place.as_ref().map(|place| place.line),
+            column: self.place.as_ref().map(|place| place.column),
             member: self.member,
         };
         let mut response = (status, Json(body.clone())).into_response();

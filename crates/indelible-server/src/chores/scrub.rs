@@ -192,7 +192,7 @@ impl Scrub {
         check.begin_with(&(unread..segments).collect::<Vec<_>>());
         check.begin_with(&self.near_damage(name));
         let mut seen = 0;
-        while let Some(piece) = check.next() {
+        while let Some(piece) = check.next_piece() {
             if stopping() {
                 return false;
             }

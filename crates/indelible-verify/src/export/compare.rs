@@ -38,7 +38,7 @@ impl Compare {
     }
 
     /// Whether the file has no more.
-    pub(super) fn is_at_end(mut self) -> bool {
+    pub(super) fn ends_here(mut self) -> bool {
         matches!(self.file.read(&mut [0]), Ok(0))
     }
 }

@@ -230,8 +230,8 @@ impl<'a> Check<'a> {
             self.find(kind, None, format!("{}: {error}", self.file.display()));
             return;
         }
-        let ended = again.and_then(Writer::finish).is_ok_and(Compare::is_at_end);
-        if !told && !(ended && !same.differs()) {
+        let ended = again.and_then(Writer::finish).is_ok_and(Compare::ends_here);
+        if !told && (!ended || same.differs()) {
             self.differs(None, as_signed);
         }
         if (self.manifest.count, self.manifest.first, self.manifest.last) != (seen, first, last) {

@@ -158,7 +158,7 @@ impl LogCheck<'_> {
         let index = tail.next.unwrap_or(tail.sealed);
         for look in 1..=LOOKS {
             match stored::commit_at(blob, at)? {
-                Found::Commit(found) => return Ok(Some(found)),
+                Found::Commit(found) => return Ok(Some(*found)),
                 Found::End => return Ok(None),
                 Found::Torn => {
                     self.incomplete(path, at, index);

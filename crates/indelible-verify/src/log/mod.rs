@@ -113,7 +113,7 @@ impl<'a> LogCheck<'a> {
     }
 
     /// The next piece to be checked; `None` when all were.
-    pub fn next(&mut self) -> Option<Piece> {
+    pub fn next_piece(&mut self) -> Option<Piece> {
         self.pieces.pop()
     }
 
@@ -201,7 +201,7 @@ impl<'a> LogCheck<'a> {
         for hashed in hashed {
             self.take_segment(hashed);
         }
-        while let Some(piece) = self.next() {
+        while let Some(piece) = self.next_piece() {
             self.check(&piece);
         }
     }

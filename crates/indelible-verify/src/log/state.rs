@@ -54,7 +54,7 @@ pub enum Piece {
 /// use indelible_verify::{LogCheck, Options};
 ///
 /// let mut check = LogCheck::new(store, key, Options { from_disk: true, ..Options::default() });
-/// while let Some(piece) = check.next() {
+/// while let Some(piece) = check.next_piece() {
 ///     let bytes = check.check(&piece);
 ///     // Wait as long as so many bytes may take.
 /// }

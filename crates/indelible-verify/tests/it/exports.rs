@@ -224,7 +224,7 @@ fn split(bytes: &[u8], format: ExportFormat) -> Vec<Vec<u8>> {
         .chain((1..=5).map(|n| text.find(&format!("\n{n},")).unwrap() + 1))
         .chain([text.len()])
         .collect();
-    starts.windows(2).map(|part| text[part[0]..part[1]].as_bytes().to_vec()).collect()
+    starts.windows(2).map(|part| text.as_bytes()[part[0]..part[1]].to_vec()).collect()
 }
 
 /// What stands beside a record is what it says, to the byte, though a log that lies signs it.

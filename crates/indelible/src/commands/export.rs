@@ -60,7 +60,7 @@ struct Unfinished {
 impl Export {
     pub(crate) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         if self.output.as_os_str() == "-" {
-            return self.to_output(global).await;
+            return self.write_out(global).await;
         }
         let manifest = self.write(global).await?;
         self.report(global, &manifest)
@@ -115,7 +115,7 @@ impl Export {
     }
 
     /// To standard output: only whole and checked, so by way of a file that is gone then.
-    async fn to_output(mut self, global: &Global) -> anyhow::Result<ExitCode> {
+    async fn write_out(mut self, global: &Global) -> anyhow::Result<ExitCode> {
         let folder = std::env::temp_dir().join(format!("indelible-export-{}", std::process::id()));
         fs::DirBuilder::new()
             .mode(0o700)

@@ -52,6 +52,9 @@ pub(crate) struct Search {
     /// Do not wait until the index, which is about a second behind, has what is in the log now
     #[arg(long)]
     no_wait: bool,
+    /// Wait for that: the default
+    #[arg(long, conflicts_with = "no_wait", hide = true)]
+    head: bool,
 }
 
 impl Search {

@@ -210,7 +210,7 @@ fn reload_on_hangup(server: &Server) -> anyhow::Result<()> {
         while hangup.recv().await.is_some() {
             tracing::info!("SIGHUP: what was replaced is loaded again; the server goes on");
             let reload = reload.clone();
-            drop(tokio::task::spawn_blocking(move || reload()).await);
+            drop(tokio::task::spawn_blocking(reload).await);
         }
     });
     Ok(())
