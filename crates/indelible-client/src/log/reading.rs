@@ -18,7 +18,7 @@ impl LogClient {
     /// The event view of a record, as the server shows it.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`crate::ClientError`].
     pub async fn event(&self, record: &RecordName) -> Result<EventView> {
         self.client.json(self.get(&named("events", record))).await
     }
@@ -26,7 +26,7 @@ impl LogClient {
     /// A page of events after `after`, oldest first; waits up to `wait_s` seconds for one.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`crate::ClientError`].
     pub async fn events(
         &self,
         after: Option<u64>,
@@ -46,7 +46,7 @@ impl LogClient {
     /// A page of what a query finds; its `searched` says whether it is whole.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`crate::ClientError`].
     pub async fn search(
         &self,
         q: &str,
@@ -70,7 +70,7 @@ impl LogClient {
     /// has no room for all, `next` is the index to go on after.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`crate::ClientError`].
     pub async fn context(
         &self,
         record: &RecordName,
@@ -85,7 +85,7 @@ impl LogClient {
     /// How many records a query finds.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`crate::ClientError`].
     pub async fn count(&self, wanted: &CountRequest) -> Result<Count> {
         self.post("count", wanted).await
     }
@@ -93,7 +93,7 @@ impl LogClient {
     /// Asks for an export.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`crate::ClientError`].
     pub async fn start_export(&self, wanted: &ExportRequest) -> Result<Export> {
         self.post("exports", wanted).await
     }
@@ -101,7 +101,7 @@ impl LogClient {
     /// How far an export is.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`crate::ClientError`].
     pub async fn export(&self, id: &str) -> Result<Export> {
         self.client.json(self.get(&format!("exports/{}", segment(id)))).await
     }
@@ -110,7 +110,7 @@ impl LogClient {
     /// gets the bytes as they come.
     ///
     /// # Errors
-    /// [`ClientError`]; what came before it is good, and the rest can be asked for again.
+    /// [`crate::ClientError`]; what came before it is good, and the rest can be asked for again.
     pub async fn download_export(
         &self,
         id: &str,
@@ -130,7 +130,7 @@ impl LogClient {
     /// Deletes an export.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`crate::ClientError`].
     pub async fn delete_export(&self, id: &str) -> Result<()> {
         let path = format!("/v1/logs/{}/exports/{}", segment(&self.name), segment(id));
         let request = self.client.request(Method::DELETE, &path);
@@ -140,7 +140,7 @@ impl LogClient {
     /// The saved views of the log.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`crate::ClientError`].
     pub async fn views(&self) -> Result<Vec<View>> {
         let page: Page<View> = self.client.json(self.get("views")).await?;
         Ok(page.items)
@@ -149,7 +149,7 @@ impl LogClient {
     /// Saves a query under a name.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`crate::ClientError`].
     pub async fn save_view(&self, name: &str, view: &SaveView) -> Result<Done> {
         let path = format!("/v1/logs/{}/views/{}", segment(&self.name), segment(name));
         self.client.json(self.client.request(Method::PUT, &path).json(view)).await
@@ -158,7 +158,7 @@ impl LogClient {
     /// Deletes a view.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`crate::ClientError`].
     pub async fn delete_view(&self, name: &str) -> Result<Done> {
         let path = format!("/v1/logs/{}/views/{}", segment(&self.name), segment(name));
         self.client.json(self.client.request(Method::DELETE, &path)).await
@@ -167,7 +167,7 @@ impl LogClient {
     /// The most frequent values of fields.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`crate::ClientError`].
     pub async fn facets(&self, wanted: &FacetsRequest) -> Result<Facets> {
         self.post("facets", wanted).await
     }
@@ -175,7 +175,7 @@ impl LogClient {
     /// What a query finds, by time.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`crate::ClientError`].
     pub async fn histogram(&self, wanted: &HistogramRequest) -> Result<HistogramBuckets> {
         self.post("histogram", wanted).await
     }
@@ -193,7 +193,7 @@ impl LogClient {
     /// Returns the index to go on from.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`crate::ClientError`].
     pub async fn follow(
         &self,
         q: &str,
