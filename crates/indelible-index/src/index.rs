@@ -174,6 +174,11 @@ impl LogIndex {
         self.snapshot()
     }
 
+    /// Whether a piece is still searched.
+    pub(crate) fn has(&self, piece: &Arc<Piece>) -> bool {
+        self.snapshot().pieces.iter().any(|own| Arc::ptr_eq(own, piece))
+    }
+
     /// An error, if something that was read of these pieces is not what was written.
     pub(crate) fn unaltered(&self, pieces: &[Arc<Piece>]) -> Result<(), SearchError> {
         let altered: Vec<_> = pieces.iter().filter(|piece| piece.is_altered()).collect();
@@ -186,7 +191,7 @@ impl LogIndex {
 
     /// Takes a piece out of what is searched, so that it is built again. Those behind it
     /// wait: what is searched has no holes.
-    fn drop_piece(&self, piece: &Arc<Piece>, why: &str) {
+    pub(crate) fn drop_piece(&self, piece: &Arc<Piece>, why: &str) {
         let mut shelf = self.shelf.lock();
         let mut is_there = false;
         self.change(|pieces| {

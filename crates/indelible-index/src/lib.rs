@@ -24,6 +24,7 @@ mod plan;
 mod range;
 mod rollup;
 mod schema;
+mod scrub;
 mod seal;
 mod search;
 mod source;

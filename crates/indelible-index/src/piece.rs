@@ -137,6 +137,20 @@ pub(crate) fn range_of(name: &str) -> Option<Range<u64>> {
 type Result<T> = std::result::Result<T, tantivy::TantivyError>;
 
 impl Piece {
+    /// Its files, and what they were when they were written.
+    pub(crate) fn sealed_files(&self) -> impl Iterator<Item = (&String, &Sealed)> {
+        self.seal.files.iter()
+    }
+
+    /// Whether the seal on the disk is the one it was opened with.
+    pub(crate) fn is_sealed(&self, of: &Of<'_>) -> std::io::Result<()> {
+        let found: Seal<Facts> = Seal::read(&self.folder, of.key)?;
+        match found.files == self.seal.files {
+            true => Ok(()),
+            false => Err(std::io::Error::other("its seal is another")),
+        }
+    }
+
     /// Builds a piece from the log's records, newest first.
     pub(crate) fn build(of: &Of<'_>, range: Range<u64>) -> Result<Self> {
         let Of { log, columns, .. } = *of;

@@ -267,3 +267,33 @@ async fn a_round_that_is_cut_short_stops_at_once_and_goes_on() {
     assert_eq!(finished["control"]["verdict"], "holds", "{finished}");
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_that_was_altered_is_found_and_built_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start(&scrubbing(folder.path())).await.unwrap();
+    let made = server.request(reqwest::Method::POST, "/v1/logs").body(r#"{"name":"prod"}"#);
+    assert!(server.call(made).await.0.is_success());
+    server.append("", event("a")).await;
+    let search = "/v1/logs/prod/events?q=actor:ada";
+    let count = async || server.get(search).await.1["items"].as_array().map_or(0, Vec::len);
+    assert_eq!(count().await, 1);
+    wait_for(&server, "system.scrub.finished").await;
+    let piece = std::fs::read_dir(folder.path().join("index/prod"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.is_dir())
+        .unwrap();
+    // A file that no search has to read: only the scrub sees it.
+    let store = std::fs::read_dir(&piece)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|end| end == "store"))
+        .unwrap();
+    flip(&store, 1);
+    let found = wait_for(&server, "system.scrub.found").await;
+    let message = found["control"]["message"].as_str().unwrap();
+    assert!(message.starts_with("index/prod: the piece of records 0 to 0"), "{found}");
+    assert_eq!(count().await, 1, "it is built again");
+    server.stop().await;
+}

@@ -1,5 +1,5 @@
 //! What is kept beside the logs: exports, by the hash in their manifest, and the files of
-//! the indexes, which are read to their ends.
+//! the indexes, by their seals.
 
 use super::pace::Pace;
 use crate::{jobs::export::kept_files, random::hex, reading::desk::Desk};
@@ -46,20 +46,18 @@ impl<'a> Files<'a> {
                 format!("{name} {}; make the export again", problem.1),
             ));
         }
-        for path in files_below(&self.data.join("index")) {
-            match self.digest(&path) {
-                Ok(None) => return None,
-                Ok(Some(_)) => {}
-                // Pieces are merged and removed all the time.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => {
-                    let name = path.strip_prefix(self.data).unwrap_or(&path).display();
-                    let message = format!(
-                        "{name} cannot be read: {error}; it is derived: stop the server and remove the folder of this log in index/"
-                    );
-                    found.push(Finding::new(FindingKind::Unreadable, None, message));
-                }
-            }
+        for (name, _) in self.desk.logs() {
+            let Some(index) = self.desk.indexes.get(&name) else { continue };
+            let stopping = || *self.desk.stopping.borrow();
+            let (bytes, pace) = (&mut self.bytes, self.pace);
+            let altered = index.check_files(|n| {
+                *bytes = bytes.saturating_add(n);
+                pace.read(n, &stopping);
+                !stopping()
+            })?;
+            found.extend(altered.into_iter().map(|problem| {
+                Finding::new(FindingKind::Altered, None, format!("index/{name}: {problem}"))
+            }));
         }
         Some(found)
     }
