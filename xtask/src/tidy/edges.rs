@@ -48,6 +48,7 @@ const EDGES: [(&str, &[&str]); 14] = [
             "indelible-event",
             "indelible-store",
             "indelible-log",
+            "indelible-index",
             "indelible-api",
             "indelible-server",
             "indelible-client",

@@ -1,5 +1,6 @@
 //! `indelible verify`: a proof, an export, a data directory, or a log over HTTP.
 
+mod index;
 mod report;
 mod server;
 
@@ -48,6 +49,9 @@ pub(crate) struct Verify {
     /// Read a directory from the disk itself, not from what the system keeps in memory
     #[arg(long)]
     from_disk: bool,
+    /// Compare the search index with the records too; its server must not run
+    #[arg(long)]
+    index: bool,
 }
 
 impl Verify {
@@ -122,7 +126,7 @@ impl Verify {
             bar.set_length(total.max(done));
             bar.set_position(done);
         };
-        let verdict = match &self.log {
+        let mut verdict = match &self.log {
             Some(name) => {
                 indelible_log::check_log_name(name)?;
                 let held = self.held(keys)?.map(|held| held.1);
@@ -134,6 +138,10 @@ impl Verify {
             }
         };
         bar.finish_and_clear();
+        // What does not hold is no measure for an index.
+        if self.index && verdict.findings.is_empty() {
+            index::compare(path, self.log.as_deref(), &mut verdict)?;
+        }
         Ok((verdict, About::Directory))
     }
 
