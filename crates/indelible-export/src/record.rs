@@ -50,10 +50,11 @@ pub fn view(index: u64, raw: bool, record: &[u8], data: Option<&str>) -> EventVi
             return view;
         }
     };
-    let event = data.ok_or_else(|| "its data is missing".to_owned()).and_then(|data| {
-        let format = format_named(&envelope.format).map_err(|e| e.to_string())?;
-        format.show(data).map_err(|e| e.to_string())
-    });
+    let event =
+        data.ok_or_else(|| "its data is missing or cannot be read".to_owned()).and_then(|data| {
+            let format = format_named(&envelope.format).map_err(|e| e.to_string())?;
+            format.show(data).map_err(|e| e.to_string())
+        });
     match event {
         Ok(event) => view.event = event,
         Err(note) => view.note = Some(note),

@@ -5,10 +5,9 @@ use crate::{
     error::{ApiError, Result},
     reading::room::{PAGE_BYTES, Reading, Room, weight},
 };
-use indelible_api::{Code, EnvelopeView, EventView, RecordName};
-use indelible_event::{Envelope, Event, Payload, Timestamp, Value, format_named};
+use indelible_api::{Code, EventView, RecordName};
+use indelible_event::{Envelope, Event, Payload, Timestamp, format_named};
 use indelible_log::{Kind, Log, LogError};
-use indelible_tlog::leaf_hash;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -62,13 +61,8 @@ fn event(envelope: &Envelope<'_>, data: &str) -> std::result::Result<Event, Stri
     format.view(data).map_err(|e| e.to_string())
 }
 
-/// An event as it is shown.
-fn shown(envelope: &Envelope<'_>, data: &str) -> std::result::Result<Value<'static>, String> {
-    let format = format_named(&envelope.format).map_err(|e| e.to_string())?;
-    format.show(data).map_err(|e| e.to_string())
-}
-
-/// A record as people see it; `None` if it is not in the scope.
+/// A record as people see it; `None` if it is not in the scope. What it shows is what
+/// verification recomputes from an export, by the same function.
 pub(crate) fn view(
     log: &Log,
     index: u64,
@@ -76,56 +70,26 @@ pub(crate) fn view(
     scope: &Scope,
     room: &Room,
 ) -> Reading<Option<EventView>> {
-    let mut view = EventView {
-        index,
-        leaf_hash: leaf_hash(record).to_string(),
-        envelope: None,
-        event: Value::Null,
-        note: None,
-    };
     let narrowed = scope.filters.is_some();
-    if log.manifest().kind == Kind::Raw {
-        view.note = Some("a raw log: entries have no envelope".to_owned());
-        return Ok((!narrowed).then_some(view));
-    }
-    let envelope = match Envelope::parse(record) {
-        Ok(envelope) => envelope,
-        Err(error) => {
-            view.note = Some(error.to_string());
-            return Ok((!narrowed).then_some(view));
+    let is_raw = log.manifest().kind == Kind::Raw;
+    let data = match Envelope::parse(record) {
+        Ok(envelope) if !is_raw => {
+            room.look(data_len(record))?;
+            let data = log.data(&envelope).ok();
+            if let Some(data) = &data {
+                room.look(weight(data))?;
+            }
+            let admits = |data| event(&envelope, data).is_ok_and(|event| scope.admits(&event));
+            if narrowed && !data.as_deref().is_some_and(admits) {
+                return Ok(None);
+            }
+            data
         }
+        // What cannot be shown is in no scope but the whole.
+        _ if narrowed => return Ok(None),
+        _ => None,
     };
-    room.look(data_len(record))?;
-    let data = match log.data(&envelope) {
-        Ok(data) => data,
-        Err(_) if narrowed => return Ok(None),
-        Err(error) => {
-            view.note = Some(error.to_string());
-            view.envelope = Some(envelope_view(envelope));
-            return Ok(Some(view));
-        }
-    };
-    room.look(weight(&data))?;
-    if narrowed && !event(&envelope, &data).is_ok_and(|event| scope.admits(&event)) {
-        return Ok(None);
-    }
-    match shown(&envelope, &data) {
-        Ok(event) => view.event = event,
-        Err(note) => view.note = Some(note),
-    }
-    drop(data);
-    view.envelope = Some(envelope_view(envelope));
-    Ok(Some(view))
-}
-
-fn envelope_view(envelope: Envelope<'_>) -> EnvelopeView {
-    EnvelopeView {
-        v: envelope.v,
-        id: envelope.id.into_owned(),
-        received_at: envelope.received_at.into_owned(),
-        recorded_by: envelope.recorded_by.into_owned(),
-        format: envelope.format.into_owned(),
-    }
+    Ok(Some(indelible_export::view(index, is_raw, record, data.as_deref())))
 }
 
 /// Bytes of a record with what its sender sent, attachment included, as its envelope
