@@ -1,9 +1,10 @@
 //! Journals, segments and id runs of any bytes: opening and verifying give an answer.
 #![no_main]
 
-use indelible_log::{Kind, Options, Stepper, verify::verify_store};
+use indelible_log::{Kind, Options, Stepper};
 use indelible_store::{MemoryStore, Store};
 use indelible_tlog::SigningKey;
+use indelible_verify::verify_store;
 use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;
 

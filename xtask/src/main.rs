@@ -81,6 +81,11 @@ fn ci() -> anyhow::Result<()> {
     step("clippy", || {
         run("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
     })?;
+    // A workspace of its own, which nothing else builds.
+    step("fuzz", || {
+        let manifest = ["--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target/fuzz"];
+        run("cargo", &[&["check", "--locked"], &manifest[..]].concat())
+    })?;
     test()?;
     step("doc", || {
         let status = Command::new("cargo")
