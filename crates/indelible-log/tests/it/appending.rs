@@ -308,3 +308,52 @@ fn a_record_that_cannot_be_trusted_refuses_a_batch_and_not_the_log() {
     assert!(!log.append_event("t", &event("kept", "a.b")).unwrap().created);
     assert_eq!(log.head().size, 3);
 }
+
+/// Whoever is alone commits in its own thread, beside the one that commits what is queued:
+/// whichever of them does, there is one history, and none after the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_commits_itself_and_who_queues_make_one_history() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, log) = create(folder.path(), Kind::Events);
+    let log = Arc::new(log);
+    let batch = |log: &Log, id: &str| {
+        let mut batch = Batch::new();
+        stage(log, &mut batch, &event(id, "a.b")).unwrap();
+        batch
+    };
+    log.append(batch(&log, "first")).unwrap();
+    // Alone, and only one at a time.
+    let lead = log.lead().expect("nobody else is there");
+    assert!(log.lead().is_none());
+    let queued = tokio::spawn({
+        let (log, batch) = (Arc::clone(&log), batch(&log, "queued"));
+        async move { log.submit(batch).await }
+    });
+    let led = lead.commit(batch(&log, "led")).unwrap();
+    assert!(matches!(led.placed[..], [Placed::Created(_)]));
+    queued.await.unwrap().unwrap();
+    // Both at once, each of them the same events too.
+    let led = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let tasks = (0..8).map(|task| {
+        let (log, led) = (Arc::clone(&log), Arc::clone(&led));
+        tokio::spawn(async move {
+            for n in 0..200 {
+                let batch = batch(&log, &format!("e{}", (n * 7 + task) % 300));
+                if let Some(lead) = log.lead() {
+                    led.fetch_add(1, Ordering::Relaxed);
+                    lead.commit(batch).unwrap();
+                    continue;
+                }
+                log.submit(batch).await.unwrap();
+            }
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+    assert_eq!(log.head().size, 3 + 300, "{led:?} were led");
+    log.close();
+    assert!(log.lead().is_none());
+    assert!(matches!(log.append(batch(&log, "late")), Err(AppendError::Closed)));
+    assert_holds(store.as_ref(), &log);
+}
