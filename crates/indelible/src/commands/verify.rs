@@ -13,8 +13,8 @@ use crate::{
 use anyhow::{Context as _, bail};
 use indelible_tlog::{Checkpoint, OfflineProof, VerifyingKey};
 use indelible_verify::{
-    FindingKind, Options, Verdict, manifest_of, verify_directory, verify_export, verify_log,
-    verify_proof,
+    FindingKind, Options, Unproven, Verdict, manifest_of, verify_directory, verify_export,
+    verify_log, verify_proof,
 };
 use report::{About, report};
 use std::{
@@ -141,6 +141,7 @@ impl Verify {
         // What does not hold is no measure for an index.
         if self.index && verdict.findings.is_empty() {
             index::compare(path, self.log.as_deref(), &mut verdict)?;
+            verdict.coverage.unproven.remove(&Unproven::Index);
         }
         Ok((verdict, About::Directory))
     }

@@ -481,3 +481,48 @@ fn exports_are_read_by_others() {
     let access = judge("access.json");
     assert!(access["classes"]["1008"].as_u64().unwrap() > 2, "{access}");
 }
+
+/// `verify DIR --index`: an index that was altered is found, though the log itself holds;
+/// not while a server runs.
+#[test]
+fn verify_compares_the_index_with_the_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let file = folder.path().join("events").display().to_string();
+    let lines: Vec<String> = (0..50).map(|n| event(&format!("e{n}"))).collect();
+    fs::write(&file, lines.join("\n")).unwrap();
+    let server = Process::serve(&data);
+    server.ok(&["log", "create", "prod"]);
+    server.ok(&["append", "prod", &file]);
+    assert_eq!(server.ok(&["search", "prod", "--count"]), "50\n");
+    let key = server.ok(&["key", "show", "prod"]).trim().to_owned();
+    let at = data.display().to_string();
+    let verify = || {
+        let arguments = ["verify", &at, "--log", "prod", "--key", &key, "--index"];
+        crate::indelible().args(arguments).output().unwrap()
+    };
+    let running = verify();
+    assert!(text(&running.stderr).contains("needs the server to be stopped"));
+    assert_eq!(running.status.code(), Some(1));
+    drop(server);
+    let sound = verify();
+    assert_eq!(sound.status.code(), Some(0), "{}{}", text(&sound.stdout), text(&sound.stderr));
+    // What was compared is not told as unproven.
+    assert!(!text(&sound.stdout).contains("that the search index"));
+    let piece = fs::read_dir(data.join("index/prod"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.is_dir())
+        .unwrap();
+    let terms = fs::read_dir(piece)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|end| end == "idx"))
+        .unwrap();
+    let mut bytes = fs::read(&terms).unwrap();
+    bytes[3] ^= 1;
+    fs::write(&terms, bytes).unwrap();
+    let altered = verify();
+    assert_eq!(altered.status.code(), Some(10), "{}", text(&altered.stdout));
+    assert!(text(&altered.stdout).contains("index/prod/"), "{}", text(&altered.stdout));
+}
